@@ -1,0 +1,23 @@
+"""One formula for numpy and torch: functions ask for the namespace of the array they were given."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy
+
+
+def namespace(array: Any) -> ModuleType:
+    """`torch` for a torch tensor, `numpy` for everything else. Never imports torch by itself."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and isinstance(array, torch.Tensor) else numpy
+
+
+def like(values: Any, array: Any) -> Any:
+    """`values` as an array of the same kind, dtype and device as `array`."""
+    xp = namespace(array)
+    if xp is numpy:
+        return numpy.asarray(values, dtype=numpy.asarray(array).dtype)
+    return xp.as_tensor(values, dtype=array.dtype, device=array.device)

@@ -1,0 +1,1 @@
+"""Photos, renders and composed scenes as training samples."""

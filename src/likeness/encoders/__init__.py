@@ -1,0 +1,1 @@
+"""Networks from a crop to codes."""

@@ -1,0 +1,31 @@
+"""Errors that a user may see: one line each, with what was seen and what to do, and an exit code of its own."""
+
+
+class LikenessError(Exception):
+    """Base of all errors that are reported without a traceback. Exit code 1."""
+
+    exit_code = 1
+
+
+class PhotoError(LikenessError):
+    """A photo is missing, is no picture, is damaged, or has a size that cannot be used."""
+
+    exit_code = 3
+
+
+class NoFaceError(LikenessError):
+    """No face was found in a photo."""
+
+    exit_code = 4
+
+
+class OutputError(LikenessError):
+    """A result could not be written."""
+
+    exit_code = 5
+
+
+class AssetError(LikenessError):
+    """A model, weight or data file is missing, damaged, or of another layout."""
+
+    exit_code = 6

@@ -1,0 +1,1 @@
+"""Measures: they score meshes, landmarks and boxes, from whatever method."""

@@ -1,0 +1,1 @@
+"""Analysis by synthesis: codes from landmarks."""

@@ -1,0 +1,1 @@
+"""Face models: from codes to a face."""

@@ -1,0 +1,1 @@
+"""One trained system a file."""

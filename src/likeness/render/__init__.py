@@ -1,0 +1,1 @@
+"""From a face, a camera and a light to a picture."""

@@ -1,0 +1,1 @@
+"""The product: photo in, 3D face out, without PyTorch."""

@@ -1,0 +1,1 @@
+"""The training loop; it knows stages and terms, nothing about faces."""
