@@ -1,0 +1,37 @@
+"""What a training run is made of: stages, groups of parameters, named losses and data. The loop in `train` runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from likeness.types import Batch, Stage
+
+
+class Recipe(nn.Module):
+    """A system that can be trained: networks as submodules, and the answers to the four questions below.
+
+    A recipe is complete when constructed: no lazy layers, no parameters made later. All randomness in `losses` may come
+    from torch's global generator, which the loop seeds at every step from (seed, step).
+
+    Attributes:
+        stages: Stretches of training, run in this order.
+    """
+
+    stages: tuple[Stage, ...] = ()
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters by group. `Stage.rates` speaks of these names; a group without a rate is frozen in that stage."""
+        raise NotImplementedError
+
+    def losses(self, batch: Batch, stage: Stage) -> Mapping[str, torch.Tensor]:
+        """One scalar for each term of `stage.terms`, under exactly the same names, before weighting."""
+        raise NotImplementedError
+
+    def dataset(self, stage: Stage) -> Any:
+        """A map-style data set (`__len__`, `__getitem__` -> dict of arrays or tensors) whose item i depends only on
+        (its seed, i), never on the order of access, so that training resumes exactly and workers do not matter."""
+        raise NotImplementedError
