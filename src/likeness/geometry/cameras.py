@@ -1,0 +1,62 @@
+"""The perspective camera: model to camera to pixels. Frames as in CONVENTIONS.md."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from likeness.arrays import like, namespace
+from likeness.types import View
+
+
+def to_camera(points: Any, view: View) -> Any:
+    """Model points (..., n, 3) in the camera frame, mm; the camera looks along -Z."""
+    return points @ view.rotation.swapaxes(-1, -2) + view.translation[..., None, :]
+
+
+def to_pixels(camera_points: Any, view: View) -> Any:
+    """Camera points (..., n, 3) with negative z as pixels (..., n, 2), (x, y), y down."""
+    xp = namespace(camera_points)
+    scale = view.focal[..., None] / -camera_points[..., 2]
+    x = view.principal[..., None, 0] + scale * camera_points[..., 0]
+    y = view.principal[..., None, 1] - scale * camera_points[..., 1]
+    return xp.stack([x, y], -1)
+
+
+def project(points: Any, view: View) -> Any:
+    """Model points (..., n, 3) mm as pixels (..., n, 2) of the view's picture."""
+    return to_pixels(to_camera(points, view), view)
+
+
+def project_with_depth(points: Any, view: View) -> Any:
+    """Model points (..., n, 3) mm as (x px, y px, depth mm in front of the camera), (..., n, 3)."""
+    xp = namespace(points)
+    camera = to_camera(points, view)
+    return xp.concatenate([to_pixels(camera, view), -camera[..., 2:]], -1)
+
+
+def transform_view(view: View, similarity: Any, size: tuple[int, int]) -> View:
+    """The same camera for a picture whose pixels were moved: scaled, turned and shifted.
+
+    The turn goes into the pose, the scale into the focal length, so that
+    `project(p, transform_view(view, s, size)) == s @ project(p, view)`.
+
+    Args:
+        view: Camera of the old picture.
+        similarity: (3, 3) homogeneous, new pixels from old pixels, without reflection.
+        size: (height, width) of the new picture.
+    """
+    xp = namespace(view.rotation)
+    similarity = like(similarity, view.rotation)
+    scale = xp.sqrt(similarity[0, 0] ** 2 + similarity[1, 0] ** 2)
+    cosine, sine = similarity[0, 0] / scale, similarity[1, 0] / scale
+    zero, one = xp.zeros_like(cosine), xp.ones_like(cosine)
+    turn = xp.stack([cosine, sine, zero, -sine, cosine, zero, zero, zero, one]).reshape(3, 3)  # y is up in the camera
+    return replace(
+        view,
+        rotation=turn @ view.rotation,
+        translation=view.translation @ turn.T,
+        focal=view.focal * scale,
+        principal=view.principal @ similarity[:2, :2].T + similarity[:2, 2],
+        size=size,
+    )

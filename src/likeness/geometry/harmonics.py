@@ -1,0 +1,43 @@
+"""Real spherical harmonics up to the third band (B = 3, nine functions) and diffuse light in them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from likeness.arrays import like, namespace
+
+CONSTANTS = (
+    math.sqrt(1 / (4 * math.pi)),
+    math.sqrt(3 / (4 * math.pi)),
+    math.sqrt(15 / (4 * math.pi)),
+    math.sqrt(5 / (16 * math.pi)),
+    math.sqrt(15 / (16 * math.pi)),
+)
+"""Normalisation of 1; x, y, z; xy, yz, xz; 3z^2 - 1; x^2 - y^2: the functions are orthonormal on the sphere."""
+
+COSINE_LOBE = (1.0, 2 / 3, 1 / 4)
+"""Ratio of irradiance / pi to radiance by band (Ramamoorthi and Hanrahan 2001, eq. 8, divided by pi)."""
+
+
+def basis(directions: Any) -> Any:
+    """The nine functions (..., 9) at unit directions (..., 3), in the order 1, y, z, x, xy, yz, 3z^2 - 1, xz, x^2 - y^2."""
+    xp = namespace(directions)
+    x, y, z = (directions[..., i] for i in range(3))
+    c0, c1, c2, c3, c4 = CONSTANTS
+    functions = [c0 * xp.ones_like(x), c1 * y, c1 * z, c1 * x, c2 * x * y, c2 * y * z]
+    return xp.stack([*functions, c3 * (3 * z * z - 1), c2 * x * z, c4 * (x * x - y * y)], -1)
+
+
+def shade(normals: Any, harmonics: Any) -> Any:
+    """Irradiance / pi (..., n, 3) at normals (..., n, 3) under light (..., 9, 3): what diffuse albedo is multiplied by.
+
+    `Light.harmonics` holds radiance coefficients already convolved with the cosine lobe (`from_radiance`).
+    """
+    return basis(normals) @ harmonics
+
+
+def from_radiance(radiance: Any) -> Any:
+    """Coefficients of distant radiance (..., 9, 3) convolved with the cosine lobe, ready for `shade`."""
+    a0, a1, a2 = COSINE_LOBE
+    return radiance * like([a0, a1, a1, a1, a2, a2, a2, a2, a2], radiance)[:, None]

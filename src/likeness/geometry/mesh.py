@@ -1,0 +1,46 @@
+"""Triangles, normals and edges of meshes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from likeness.arrays import namespace
+from likeness.geometry.rotation import cross
+
+
+def triangulate(faces: np.ndarray) -> np.ndarray:
+    """Triangles (T, 3) int32 of quads (F, 4), where -1 in the last place marks a triangle. Quads come first, in pairs."""
+    quads = faces[faces[:, 3] >= 0]
+    pairs = np.stack([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]], 1).reshape(-1, 3)
+    return np.concatenate([pairs, faces[faces[:, 3] < 0][:, :3]]).astype(np.int32)
+
+
+def face_normals(vertices: Any, triangles: Any) -> Any:
+    """Cross products of two edges, (..., T, 3): they point outwards and are as long as twice the triangle's area."""
+    a, b, c = (vertices[..., triangles[:, i], :] for i in range(3))
+    return cross(b - a, c - a)
+
+
+def vertex_normals(vertices: Any, triangles: Any) -> Any:
+    """Unit normals (..., V, 3), the mean over a vertex's triangles weighted by area; zero where there is none."""
+    xp = namespace(vertices)
+    normals = face_normals(vertices, triangles)
+    if xp is np:
+        flat, count = triangles.T.ravel(), vertices.shape[-2]
+        rows = normals.reshape(-1, *normals.shape[-2:])
+        total = np.stack([
+            np.stack([np.bincount(flat, np.tile(row[:, i], 3), count) for i in range(3)], -1) for row in rows
+        ]).reshape(vertices.shape).astype(vertices.dtype)  # fmt: skip
+    else:
+        total = xp.zeros_like(vertices)
+        for i in range(3):
+            total = total.index_add(-2, xp.as_tensor(triangles[:, i], device=vertices.device).long(), normals)
+    return total / xp.clip(xp.sqrt((total * total).sum(-1)), 1e-12, None)[..., None]
+
+
+def edges(triangles: np.ndarray) -> np.ndarray:
+    """Undirected edges (E, 2) of triangles (T, 3), each once, smaller vertex first, sorted."""
+    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    return np.unique(np.sort(pairs, 1), axis=0)
