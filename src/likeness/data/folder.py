@@ -1,0 +1,169 @@
+"""Folders of photos with dense landmarks, and with targets fitted to them; cut out once and kept in memory.
+
+Layout: `<root>/<set>/...jpg`, `<root>/<set>.landmarks478.npz` with `name` (n,) and `points` (n, 478, 3) in pixels; and,
+where targets are wanted, `<targets>/<set>.npz` with `name` and the arrays of `TARGETS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from likeness.errors import AssetError
+from likeness.photos.detect import face_frame
+
+SETS = ("sfhq", "stylegan", "gan", "officials")
+"""Photo sets from which weights that ship may be learned. `gan` states no licence."""
+TARGETS = ("identity", "expression", "rotation", "translation", "focal", "principal")
+"""Codes and camera (photo pixels) of a fit, (n, ...) each."""
+MARGIN, SIDE = 2.0, 224
+"""A kept cut-out is this many box sides wide, and this many pixels: room for jitter, finer than what a network sees."""
+EDGES = (cv2.BORDER_CONSTANT, cv2.BORDER_REFLECT_101, cv2.BORDER_REPLICATE)
+"""What lies beyond the picture, by turns, so that a network takes none of it for granted."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One set's photos of a split.
+
+    Attributes:
+        root, name: Folder of the sets, and the set.
+        files: (n,) names relative to `<root>/<name>`.
+        points: (n, 478, 3) float32 dense landmarks in pixels, z in the same unit.
+        targets: Arrays of `TARGETS` and `known` (n,) bool, or None.
+    """
+
+    root: Path
+    name: str
+    files: list[str]
+    points: np.ndarray
+    targets: dict[str, np.ndarray] | None = None
+
+
+def splits(folder: Path, files: Sequence[str], name: str) -> np.ndarray:
+    """"train", "validation" or "test" for each file: the stem's number ends in 5 (validation) or 0 (test).
+
+    In `officials`, whose folders repeat numbers, it is every tenth of the sorted files: from the fifth, from the zeroth.
+    """
+    if name == "officials":
+        order = {str(file.relative_to(folder)): i for i, file in enumerate(sorted(folder.rglob("*.jpg")))}
+        digits = [order[file] % 10 for file in files]
+    else:
+        digits = [int(Path(file).stem[-1]) for file in files]
+    return np.array([{0: "test", 5: "validation"}.get(digit, "train") for digit in digits])
+
+
+def read_set(root: Path, name: str, split: str, targets: Path | None = None) -> Listing:
+    """The photos of a set and split that have landmarks.
+
+    Args:
+        targets: Folder of fits; photos without one keep zeros and `known` False.
+
+    Raises:
+        AssetError: When the set or its targets are missing or of another layout.
+    """
+    archive = _archive(root / f"{name}.landmarks478.npz", ("name", "points"))
+    files = [str(file) for file in archive["name"]]
+    wanted = np.flatnonzero(splits(root / name, files, name) == split)
+    chosen = [files[i] for i in wanted]
+    fits = None if targets is None else _match(_archive(targets / f"{name}.npz", ("name", *TARGETS)), chosen)
+    return Listing(root, name, chosen, archive["points"][wanted].astype(np.float32), fits)
+
+
+def _archive(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in keys}
+    except FileNotFoundError:
+        raise AssetError(f"{path}: no such file; see data/folder.py for the layout of a photo folder") from None
+    except (KeyError, ValueError, OSError) as error:
+        raise AssetError(f"{path}: not an archive with {', '.join(keys)} ({error})") from None
+
+
+def _match(archive: dict[str, np.ndarray], files: Sequence[str]) -> dict[str, np.ndarray]:
+    """Rows of a targets archive in the order of `files`."""
+    place = {str(file): i for i, file in enumerate(archive["name"])}
+    rows = np.array([place.get(file, -1) for file in files], int)
+    result = {key: archive[key][rows].astype(np.float32) for key in TARGETS}
+    return result | {"known": rows >= 0}
+
+
+def crop_from_photo(center: np.ndarray, side: float, roll: float, size: int) -> np.ndarray:
+    """(3, 3) similarity that takes photo pixels to those of an upright square cut-out.
+
+    Args:
+        center, side: The square in photo pixels.
+        roll: Its turn in radians, clockwise in the photo.
+        size: Side of the cut-out in pixels.
+    """
+    scale, cosine, sine = size / side, np.cos(roll), np.sin(roll)
+    matrix = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1 / scale]]) * scale
+    matrix[:2, 2] = size / 2 - matrix[:2, :2] @ center
+    matrix[2, 2] = 1
+    return matrix
+
+
+def warp(image: np.ndarray, similarity: np.ndarray, size: int, edge: int = cv2.BORDER_CONSTANT) -> np.ndarray:
+    """Resample by a similarity between pixel coordinates in which the first pixel's centre is (0.5, 0.5)."""
+    shift = similarity[:2, :2] @ [0.5, 0.5] + similarity[:2, 2] - 0.5
+    matrix = np.concatenate([similarity[:2, :2], shift[:, None]], 1)
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=edge)
+
+
+def transform(points: np.ndarray, similarity: np.ndarray) -> np.ndarray:
+    """Points (..., n, 2 or 3) moved by a similarity; a third coordinate is only scaled."""
+    moved = points[..., :2] @ similarity[:2, :2].T + similarity[:2, 2]
+    if points.shape[-1] == 2:
+        return moved
+    scale = np.hypot(similarity[0, 0], similarity[1, 0])
+    return np.concatenate([moved, points[..., 2:] * scale], -1)
+
+
+class Photos:
+    """Upright cut-outs (n, 224, 224, 3) of photos, two boxes wide, with landmarks (n, 478, 3) in their pixels.
+
+    Attributes:
+        images, points: See above.
+        cutout_from_photo: (n, 3, 3).
+        sets: (n,) int, place of each photo's set in the listings.
+        targets: Concatenated targets in photo pixels, or None.
+        files: (n,) "set/name".
+    """
+
+    def __init__(self, listings: Sequence[Listing]) -> None:
+        count = sum(len(listing.files) for listing in listings)
+        self.images = np.zeros((count, SIDE, SIDE, 3), np.uint8)
+        self.points = np.zeros((count, 478, 3), np.float32)
+        self.cutout_from_photo = np.zeros((count, 3, 3))
+        self.sets = np.repeat(np.arange(len(listings)), [len(listing.files) for listing in listings])
+        self.files = [f"{listing.name}/{file}" for listing in listings for file in listing.files]
+        place = 0
+        for listing in listings:
+            for file, points in zip(listing.files, listing.points):
+                self._cut(place, listing.root / listing.name / file, points)
+                place += 1
+        self.targets = None
+        if listings and all(listing.targets is not None for listing in listings):
+            self.targets = {key: np.concatenate([l.targets[key] for l in listings]) for key in (*TARGETS, "known")}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def _cut(self, place: int, path: Path, points: np.ndarray) -> None:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image is None:
+            raise AssetError(f"{path}: cannot be read as a picture")
+        center, side, roll = face_frame(points)
+        similarity = crop_from_photo(center, MARGIN * side, roll, SIDE)
+        image = warp(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), similarity, SIDE, EDGES[place % 3])
+        self.images[place], self.cutout_from_photo[place] = image, similarity
+        self.points[place] = transform(points, similarity)
+
+    def yaw(self) -> np.ndarray:
+        """(n,) radians, rough and unsigned, from the depth of the eye corners."""
+        eye = self.points[:, 263] - self.points[:, 33]
+        return np.arctan2(np.abs(eye[:, 2]), np.hypot(eye[:, 0], eye[:, 1]))
