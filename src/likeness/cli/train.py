@@ -1,0 +1,88 @@
+"""`likeness train finder | regressor`: learn the networks that ship, from photos and from the face model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+
+from likeness.errors import AssetError
+
+
+def data_folder(given: Path | None) -> Path:
+    """The data folder from the command line, else from the environment variable LIKENESS_DATA.
+
+    Raises:
+        AssetError: When neither names a folder.
+    """
+    folder = given or Path(os.environ.get("LIKENESS_DATA", ""))
+    if folder == Path("") or not folder.is_dir():
+        raise AssetError(f"no data folder ('{folder}'); give --data or set LIKENESS_DATA (its layout is in the README)")
+    return folder
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Train the face finder; an interrupted run is resumed from its folder."""
+
+    output: Path = Path("runs/finder")
+    """Folder for the checkpoint and the log."""
+    data: Path | None = None
+    """Data folder that holds photos/; by default LIKENESS_DATA."""
+    sets: tuple[str, ...] = field(default=("sfhq", "stylegan", "gan", "officials"))
+    """Photo sets to learn from. gan states no licence: leave it out here to do without it."""
+    small_steps: int = 7000
+    """Steps on scenes of 224 pixels."""
+    steps: int = 2500
+    """Steps on scenes of 320 pixels, the size of use."""
+    batch: int = 16
+    """Scenes per step."""
+    rate: float = 3e-3
+    """Learning rate of the first stage; the second has half of it."""
+    seed: int = 0
+    """Everything random follows from it."""
+    workers: int = 1
+    """Processes that compose scenes."""
+    threads: int = 1
+    """Threads of the training process."""
+    export: Path | None = None
+    """Write the ONNX file here when done; by default finder.onnx in the output folder."""
+    threshold: float = 0.4
+    """Score written into the file (see `likeness evaluate-finder --choose`)."""
+    export_only: bool = False
+    """Do not train: export the checkpoint in the output folder."""
+
+
+def finder(config: Finder) -> None:
+    """Train the face finder and export it."""
+    from likeness.recipes.finder import FinderRecipe
+    from likeness.train import checkpoint, loop
+    from likeness.train.export_finder import export
+
+    settings = loop.Settings(
+        batch=config.batch, seed=config.seed, workers=config.workers, threads=config.threads, warmup=200, clip=5.0,
+        average=0.998, save_every=250, log_every=50,
+    )
+    photos = None if config.export_only else data_folder(config.data) / "photos"
+    recipe = FinderRecipe(photos, config.seed, config.small_steps, config.steps, config.batch, config.rate, sets=config.sets)
+    path = config.output / loop.CHECKPOINT if config.export_only else loop.train(recipe, config.output, settings)
+    checkpoint.load_weights(path, recipe)
+    export(recipe.network, config.export or config.output / "finder.onnx", config.threshold, config.sets)
+
+
+COMMANDS = {"finder": (Finder, finder)}
+"""Name on the command line -> its configuration, and the function that runs it."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run one of the commands; `args` is what follows `likeness train`."""
+    configs = {name: config for name, (config, _) in COMMANDS.items()}
+    chosen = tyro.extras.subcommand_cli_from_dict(configs, prog="likeness train", args=args)
+    next(run for config, run in COMMANDS.values() if isinstance(chosen, config))(chosen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""The face finder's training: focal loss on centres, and geometry near them (Zhou et al. 2019, "Objects as Points")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from likeness.data.portraits import SETS, Draw, portraits
+from likeness.data.scenes import Scenes
+from likeness.encoders.finder import FinderNetwork
+from likeness.recipes.base import Recipe
+from likeness.types import Batch, Stage
+
+TERMS = {"score": 1.0, "center": 0.5, "side": 1.0, "roll": 0.5}
+"""Weights of the terms: ours, so that each begins at a similar size."""
+
+
+class FinderRecipe(Recipe):
+    """Train the finder on composed scenes, first small ones, which are quicker, then at the size of use."""
+
+    def __init__(self, photos: Path | None, seed: int = 0, small_steps: int = 5000, steps: int = 4000, batch: int = 16,
+                 rate: float = 3e-3, small: int = 224, size: int = 320, sets: tuple[str, ...] = tuple(SETS)) -> None:
+        """
+        Args:
+            photos: Folder of the photo sets; None for a network that is only to be loaded and used.
+            small_steps: Steps on scenes of `small` pixels; 0 leaves that stage out.
+            batch: The loop's batch size, from which follows how many scenes there are: none is seen twice in a stage.
+            sets: Which photo sets to learn from.
+        """
+        super().__init__()
+        generator_state = torch.random.get_rng_state()
+        torch.manual_seed(seed)
+        self.network = FinderNetwork()
+        torch.random.set_rng_state(generator_state)
+        stages = (Stage("small", small_steps, TERMS, {"network": rate}), Stage("full", steps, TERMS, {"network": rate / 2}))
+        self.stages = tuple(stage for stage in stages if stage.steps)
+        self.sizes = {"small": small, "full": size}
+        self.seed, self.batch = seed, batch
+        self.draw = Draw(portraits(photos, "train", sets), [SETS[name] for name in sets]) if photos else None
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        return {"network": list(self.network.parameters())}
+
+    def dataset(self, stage: Stage) -> Scenes:
+        place = [s.name for s in self.stages].index(stage.name)
+        return Scenes(self.draw, self.seed * 10 + place, stage.steps * self.batch, self.sizes[stage.name])
+
+    def losses(self, batch: Batch, stage: Stage) -> Mapping[str, torch.Tensor]:
+        score, geometry = self.network(batch["image"])
+        return finder_losses(score[:, 0], geometry, batch)
+
+
+def finder_losses(logits: torch.Tensor, geometry: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+    """The four terms, each per face.
+
+    `score` is the penalty-reduced focal loss (Zhou et al. 2019, eq. 1, alpha 2, beta 4). Geometry terms are absolute
+    differences, weighted by nearness to the centre; that of the centre is divided by the root of the face's size, so that
+    neither large nor small faces rule.
+
+    Args:
+        logits: (B, h, w).
+        geometry: (B, 5, h, w).
+        batch: Maps as `data.scenes.Scenes` gives them.
+    """
+    truth, valid = batch["score"], batch["valid"]
+    log_p, log_q = nn.functional.logsigmoid(logits), nn.functional.logsigmoid(-logits)
+    p = logits.sigmoid()
+    # A centre's own cell holds exactly 1; rounding in the Gaussian must not turn it into a background cell.
+    center = (truth > 0.9999).float()
+    here = -center * (1 - p).square() * log_p
+    away = -(1 - center) * (1 - truth) ** 4 * p.square() * log_q
+    faces = (center * valid).sum().clamp(min=1.0)
+    score = ((here + away) * valid).sum() / faces
+
+    weight = batch["weight"] * valid
+    total = weight.sum().clamp(min=1.0)
+    error = (geometry - batch["geometry"]).abs()
+    spread = torch.exp(-0.5 * batch["geometry"][:, 2])
+    return {
+        "score": score,
+        "center": (error[:, :2].sum(1) * spread * weight).sum() / total,
+        "side": (error[:, 2] * weight).sum() / total,
+        "roll": (error[:, 3:].sum(1) * weight).sum() / total,
+    }

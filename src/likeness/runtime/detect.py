@@ -1,0 +1,69 @@
+"""Find faces in a picture with the finder that ships."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from likeness.errors import AssetError, PhotoError
+from likeness.photos.detect import Detection, cut, decode, square, suppress, tiles
+
+MODEL = Path(__file__).parent / "finder.onnx"
+
+
+class Finder:
+    """The finder's network in an ONNX Runtime session of one thread.
+
+    Attributes:
+        threshold: Score from which an answer counts as a face: chosen on validation scenes when the file was made.
+    """
+
+    def __init__(self, path: Path = MODEL) -> None:
+        """
+        Raises:
+            AssetError: When the file is missing or damaged.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime has a class of its own for each cause, and no common one
+            raise AssetError(f"{path}: not a face finder ({str(error).splitlines()[0]})") from None
+        self.threshold = float(self.session.get_modelmeta().custom_metadata_map["likeness.threshold"])
+
+    def find(self, image: np.ndarray, min_face: float = 40.0, threshold: float | None = None) -> list[Detection]:
+        """All faces of a picture, surest first.
+
+        Args:
+            image: (H, W, 3) uint8 sRGB.
+            min_face: Side of the smallest wanted face, in pixels after the longer side is reduced to 640; below 40 the
+                picture is searched in ever finer tiles.
+            threshold: Least score; by default the one the file brings.
+
+        Raises:
+            PhotoError: When `image` is not such an array.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+            raise PhotoError(f"expected a picture (height, width, 3) uint8, got {image.shape} {image.dtype}")
+        threshold = self.threshold if threshold is None else threshold
+        found = []
+        for tile in tiles(image.shape[:2], min_face):
+            score, geometry = self.session.run(None, {"image": cut(image, tile)[None]})
+            found.append(decode(score, geometry, tile, threshold))
+        return [
+            Detection(square(row[:2], row[2]), float(row[3]), float(row[4])) for row in suppress(np.concatenate(found))
+        ]
+
+
+@functools.lru_cache(maxsize=1)
+def shipped() -> Finder:
+    """The finder that ships, loaded once."""
+    return Finder()
+
+
+def find_faces(image: np.ndarray, min_face: float = 40.0, threshold: float | None = None) -> list[Detection]:
+    """All faces of a picture (H, W, 3) uint8 sRGB, surest first, by the finder that ships. See `Finder.find`."""
+    return shipped().find(image, min_face, threshold)
