@@ -143,6 +143,7 @@ def train(
         TrainingError: When the recipe is inconsistent, the checkpoint belongs to other settings, or a loss is not finite.
     """
     torch.set_num_threads(settings.threads)
+    cv2.setNumThreads(0)  # a pool of OpenCV's that was used before the fork hangs the worker that touches it
     recipe.to(settings.device)
     check(recipe, settings.device)
     run = _Run(recipe, Path(folder), settings)
@@ -290,4 +291,3 @@ def _to(batch: Any, device: str) -> Any:
 def _one_thread(worker: int) -> None:
     """Workers share the machine with the training process: one thread each."""
     torch.set_num_threads(1)
-    cv2.setNumThreads(1)
