@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from likeness.assets import toy
 from likeness.assets.arkit import EXPRESSIONS
+from likeness.assets.ict import IctModel
 from likeness.errors import LikenessError
 from likeness.export import gltf
-from likeness.export.asset import Asset, split_seams
+from likeness.export.asset import Asset, from_builtin, from_ict, split_seams
 from likeness.export.textures import to_jpeg, to_png
 
 CHECKER = Path(__file__).parent / "gltf"
@@ -196,3 +198,43 @@ def test_shapes_that_do_not_fit_are_refused():
     asset = sheet(5)
     with pytest.raises(LikenessError, match="50 names"):
         gltf.to_bytes(replace(asset, target_names=EXPRESSIONS[:50]))
+
+
+@pytest.mark.parametrize("level", ["base", "dense"])
+def test_a_reconstruction_of_the_face_model(level, tmp_path):
+    """Codes -> GLB -> base plus weighted targets are the model's own vertices, at both levels."""
+    model = toy.head()
+    rng = np.random.default_rng(3)
+    identity, expression = rng.normal(size=6), rng.random(51)
+    picture = to_jpeg(rng.integers(0, 255, (16, 16, 3), np.uint8))
+    asset = from_builtin(model, identity, expression, level, picture, "toy")
+    data = gltf.to_bytes(asset)
+    document, read = parse(data)
+    mesh = document["meshes"][0]
+    primitive = mesh["primitives"][0]
+    moved = read(primitive["attributes"]["POSITION"])
+    for weight, target in zip(mesh["weights"], primitive["targets"]):
+        moved = moved + weight * read(target["POSITION"])
+    expected = model.decode(identity, expression)
+    expected = model.refine(expected) if level == "dense" else expected
+    used = np.unique(asset.faces[asset.faces >= 0])
+    np.testing.assert_allclose(1000 * moved, expected[used], atol=0.02)
+    issues = report(data, tmp_path)["issues"]
+    assert issues["numErrors"] == issues["numWarnings"] == 0, issues
+
+
+def test_the_full_head_keeps_its_seams_and_licence(tmp_path):
+    head = IctModel(
+        mean=np.float32([[0, 0, 0], [10, 0, 0], [10, 10, 0], [0, 10, 0], [20, 0, 0]]),
+        identity=np.ones((3, 5, 3), np.float32),
+        expression=np.ones((51, 5, 3), np.float32),
+        faces=np.int32([[0, 1, 2, 3], [1, 4, 2, -1]]),
+        uv=np.float32([[0, 0], [1, 0], [1, 1], [0, 1], [2, 0], [2, 1], [3, 0]]),
+        uv_faces=np.int32([[0, 1, 2, 3], [4, 6, 5, -1]]),
+    )
+    asset = from_ict(head, np.zeros(3), np.zeros(51))
+    assert len(asset.positions) == 7 and "MIT" in asset.notices[0] and "WITHOUT WARRANTY" in asset.notices[1]
+    document, read = parse(gltf.to_bytes(asset))
+    assert document["meshes"][0]["extras"]["targetNames"] == list(EXPRESSIONS)
+    issues = report(gltf.to_bytes(asset), tmp_path)["issues"]
+    assert issues["numErrors"] == issues["numWarnings"] == 0, issues

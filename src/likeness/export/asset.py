@@ -8,6 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from likeness.assets.arkit import EXPRESSIONS
+from likeness.assets.builtin import Builtin
+from likeness.assets.ict import IctModel
+
+ICT_NOTICE = "Contains the ICT Face Model Light of ICT-FaceKit, Copyright (c) 2020 USC Institute for Creative Technologies, MIT"
+MIT = """Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated \
+documentation files (the "Software"), to deal in the Software without restriction, including without limitation the \
+rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit \
+persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright notice and \
+this permission notice shall be included in all copies or substantial portions of the Software. THE SOFTWARE IS PROVIDED \
+"AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF \
+MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS \
+BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, \
+OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE."""
+"""ICT-FaceKit's licence asks that its text travels with the movements, which are substantial portions of the model."""
+
 
 @dataclass(frozen=True)
 class Asset:
@@ -74,3 +90,58 @@ def split_seams(asset: Asset, uv: np.ndarray, uv_faces: np.ndarray) -> Asset:
     return replace(
         asset, positions=asset.positions[vertex], faces=faces, uv=uv[place], targets=asset.targets[:, vertex]
     )
+
+
+def from_builtin(
+    model: Builtin, identity: np.ndarray, expression: np.ndarray, level: str = "dense", texture: bytes | None = None,
+    name: str = "face", extras: Mapping[str, Any] | None = None,
+) -> Asset:  # fmt: skip
+    """The rigged face of codes on our own topology.
+
+    Args:
+        model: The face model.
+        identity: (100,) standard deviations.
+        expression: (51,) in [0, 1], the photo's.
+        level: "base" or "dense".
+        texture: Encoded picture over the chart.
+        name: Shown to whoever opens the file.
+        extras: Kept with the file.
+    """
+    neutral = model.mean + np.tensordot(np.asarray(identity, np.float32), model.identity[: len(identity)], 1)
+    targets = model.expression
+    if level == "dense":
+        neutral, targets = model.refine(neutral), model.refine(targets)
+    return Asset(
+        name=name,
+        positions=neutral,
+        faces=model.topology(level).faces,
+        uv=model.topology(level).uv,
+        targets=targets,
+        target_names=tuple(model.expression_names),
+        weights=np.clip(expression, 0, 1),
+        texture=texture,
+        notices=(model.licence, MIT) if "MIT" in model.licence else (model.licence,),
+        extras=extras or {},
+    )
+
+
+def from_ict(
+    model: IctModel, identity: np.ndarray, expression: np.ndarray, name: str = "head", extras: Mapping[str, Any] | None = None
+) -> Asset:
+    """The full ICT head (eyes, teeth, gums, neck) of the same codes, with ICT's own chart and no texture.
+
+    The texture stays behind: ICT's chart is another one, and most of that head was never in the photo.
+    """
+    neutral = model.mean + np.tensordot(np.asarray(identity, np.float32), model.identity[: len(identity)], 1)
+    bare = Asset(
+        name=name,
+        positions=neutral,
+        faces=model.faces,
+        uv=None,
+        targets=model.expression,
+        target_names=EXPRESSIONS,
+        weights=np.clip(expression, 0, 1),
+        notices=(ICT_NOTICE, MIT),
+        extras=extras or {},
+    )
+    return split_seams(bare, np.asarray(model.uv, np.float32) * [1, -1] + [0, 1], model.uv_faces)

@@ -1,0 +1,220 @@
+"""Eyeballs for the texture: one centred iris each, from what the lids leave visible, and the rest in the same colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from likeness.export.textures import fill
+from likeness.geometry.cameras import to_camera, to_pixels
+from likeness.geometry.rotation import from_axis_angle
+from likeness.runtime.sight import Photo, Sight, Texels, extent, smoothstep, within
+from likeness.types import Topology, View
+
+PARTS = ("eye_left", "eye_right")
+IRIS, PUPIL = np.radians(29.0), np.radians(11.0)
+"""Angles between the pole and the edges of iris and pupil: 5.9 and 2.3 mm on a ball of 12 mm."""
+SEARCH = np.radians(np.array([26.0, 14.0]))
+"""How far aside, and up or down, the photo's iris may lie from where the mesh looks."""
+CONTRAST = 0.12
+"""Share of the eye's mean brightness by which a ring must be brighter than the disc in it to be an iris."""
+HIDDEN = 0.06
+"""Share of the front of the ball that must be trusted to be painted from the photo; below, the other eye serves."""
+LIDS = 5.0
+"""z-buffer pixels (2 mm) from the lids over which the photo fades in: lashes and misplaced lids stay off the ball."""
+BINS = np.radians(np.arange(0, 182, 2.0))
+"""Angles from the pole at which the colours of an eye are averaged."""
+BROWN, WHITE, RED = (0.085, 0.045, 0.025), (0.50, 0.46, 0.43), (0.36, 0.20, 0.17)
+"""Linear RGB under ordinary light of the iris, the sclera, and what lies far behind the lids."""
+ORDINARY = 0.30
+"""Linear brightness of skin in the light for which those colours are meant."""
+
+
+@dataclass(frozen=True)
+class Ball:
+    """An eyeball in the posed face.
+
+    Attributes:
+        centre: (3,) mm.
+        radius: mm.
+        axes: (3, 3) rows: to the subject's left, up, and where the eye looks.
+        triangles: (T,) bool: the topology's triangles that belong to the ball, without the socket.
+    """
+
+    centre: np.ndarray
+    radius: float
+    axes: np.ndarray
+    triangles: np.ndarray
+
+    @classmethod
+    def of(cls, vertices: np.ndarray, topology: Topology, part: slice) -> Ball:
+        """Fit a sphere to the connected surface that begins with the part's first vertex, which is the front pole."""
+        inside = np.zeros(len(vertices), bool)
+        inside[part.start] = True
+        members = topology.triangles[(topology.triangles >= part.start).all(1) & (topology.triangles < part.stop).all(1)]
+        count = 0
+        while count != inside.sum():
+            count = inside.sum()
+            inside[members[inside[members].any(1)]] = True
+        points = vertices[inside]
+        solved = np.linalg.lstsq(np.c_[2 * points, np.ones(len(points))], (points**2).sum(1), rcond=None)[0]
+        centre = solved[:3]
+        forward = vertices[part.start] - centre
+        forward /= np.linalg.norm(forward)
+        left = np.cross([0.0, 1.0, 0.0], forward)
+        left /= np.linalg.norm(left)
+        axes = np.stack([left, np.cross(forward, left), forward])
+        radius = float(np.linalg.norm(points - centre, axis=1).mean())
+        return cls(centre, radius, axes, inside[topology.triangles].all(1))
+
+    def directions(self, points: np.ndarray) -> np.ndarray:
+        """Unit vectors (..., 3) along the axes from the centre to points (..., 3)."""
+        local = (points - self.centre) @ self.axes.T
+        return local / np.maximum(np.linalg.norm(local, axis=-1, keepdims=True), 1e-9)
+
+    def points(self, directions: np.ndarray) -> np.ndarray:
+        """Points (..., 3) mm of the sphere at unit vectors along the axes."""
+        return self.centre + self.radius * directions @ self.axes
+
+
+def paint(
+    texture: np.ndarray, texels: Texels, sight: Sight, photo: Photo, vertices: np.ndarray, view: View, topology: Topology
+) -> np.ndarray:
+    """Fill the charts of both eyes.
+
+    Args:
+        texture: (S, S, 3) float32 linear RGB, whose skin is complete.
+        texels: Where the texels lie in the photo.
+        sight: What the camera sees.
+        photo: The photo's colours.
+        vertices: (V, 3) mm, model frame, posed.
+        view: Camera of the photo.
+        topology: Parts and connectivity.
+
+    Returns:
+        A new texture. An eye that the photo does not show is the mirror image of the other; where it shows neither,
+        both are brown.
+    """
+    texture = texture.copy()
+    skin = texture[texels.part == 1]
+    light = float(np.clip(np.median(skin.mean(-1)) / ORDINARY, 0.2, 1.6)) if len(skin) else 1.0
+    order = list(topology.parts)
+    painted: dict[str, tuple[tuple[slice, slice], np.ndarray, np.ndarray, float]] = {}
+    for name in PARTS:
+        ball = Ball.of(vertices, topology, topology.parts[name])
+        on_ball = (texels.triangle >= 0) & ball.triangles[texels.triangle]
+        window = extent(on_ball, 0)
+        eye = _Eye(ball, 1 + order.index(name), window, texels, sight, photo, vertices, view, topology)
+        colours, shown = eye.painted(light)
+        painted[name] = window, on_ball[window], colours, shown
+    for name, other in zip(PARTS, PARTS[::-1]):
+        window, mask, colours, shown = painted[name]
+        if shown < HIDDEN <= painted[other][3] and painted[other][2].shape == colours.shape:
+            colours = painted[other][2][:, ::-1]
+        texture[window] = np.where(mask[..., None], colours, texture[window])
+        _line_socket(texture, texels.part, 1 + order.index(name), window, mask)
+    return texture
+
+
+class _Eye:
+    """One eye's texels, and the photo at the eye turned by small angles."""
+
+    def __init__(self, ball, part, window, texels, sight, photo, vertices, view, topology) -> None:
+        self.ball, self.part, self.sight, self.photo, self.view = ball, part, sight, photo, view
+        corners = topology.triangles[texels.triangle[window]]
+        points = (vertices[corners] * texels.weights[window][..., None]).sum(-2)
+        self.directions = ball.directions(points)
+
+    def colours(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Linear RGB (h, w, 3) and trust (h, w) of the photo at directions (h, w, 3) from the ball's centre."""
+        flat = to_camera(self.ball.points(directions).reshape(-1, 3), self.view)
+        places = to_pixels(flat, self.view).reshape(*directions.shape[:2], 2)
+        normals = directions @ self.ball.axes @ np.asarray(self.view.rotation).T
+        towards = -flat.reshape(directions.shape)
+        cosine = (normals * towards).sum(-1) / np.linalg.norm(towards, axis=-1)
+        trust = within(self.sight, self.part, places, LIDS) * smoothstep(cosine, 0.15, 0.5)
+        return self.photo.sample(places), trust.astype(np.float32)
+
+    def gaze(self) -> np.ndarray:
+        """(3, 3) rotation that takes the mesh's pole to the centre of the photo's iris, in the ball's axes."""
+        angles = np.radians(np.arange(-70, 70.5, 2.0))
+        x, y = np.meshgrid(angles, angles)
+        colours, trust = self.colours(_bent(x, y))
+        brightness = colours.mean(-1) * trust
+        mean = brightness.sum() / max(trust.sum(), 1e-6)
+        radius = np.hypot(x, y)
+        disc, ring = (radius < 0.93 * IRIS), (radius > 1.07 * IRIS) & (radius < 1.75 * IRIS)
+        sums = [_around(values, kernel) for kernel in (disc, ring) for values in (brightness, trust)]
+        known = (sums[1] > 0.15 * disc.sum()) & (sums[3] > 0.05 * ring.sum())
+        score = (sums[2] / np.maximum(sums[3], 1e-6) - sums[0] / np.maximum(sums[1], 1e-6)) / max(mean, 1e-6)
+        score = np.where(known & (np.abs(x) <= SEARCH[0]) & (np.abs(y) <= SEARCH[1]), score, -1)
+        score -= 0.1 * ((x / SEARCH[0]) ** 2 + (y / SEARCH[1]) ** 2)
+        best = np.unravel_index(score.argmax(), score.shape)
+        if score[best] < CONTRAST:
+            return np.eye(3)
+        return from_axis_angle(np.array([-y[best], x[best], 0.0]))
+
+    def painted(self, light: float) -> tuple[np.ndarray, float]:
+        """Colours (h, w, 3) of the ball's texels, and which share of its front the photo shows."""
+        colours, trust = self.colours(self.directions @ self.gaze().T)
+        angle = np.arccos(np.clip(self.directions[..., 2], -1, 1))
+        front = angle < 1.5 * IRIS
+        shown = float(trust[front].sum() / max(front.sum(), 1))
+        if shown < HIDDEN:
+            trust = np.zeros_like(trust)
+        profile = _profile(colours, trust, angle, light)
+        rest = np.stack([np.interp(angle, BINS, profile[:, i]) for i in range(3)], -1)
+        return trust[..., None] * colours + (1 - trust[..., None]) * rest, shown
+
+
+def _bent(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Unit vectors (..., 3) at angles x to the left and y up from the pole (azimuthal equidistant)."""
+    angle = np.hypot(x, y)
+    ratio = np.sinc(angle / np.pi)
+    return np.stack([x * ratio, y * ratio, np.cos(angle)], -1)
+
+
+def _around(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Sums of values over a window centred on each place."""
+    return cv2.filter2D(values.astype(np.float32), -1, kernel.astype(np.float32), borderType=cv2.BORDER_CONSTANT)
+
+
+def _profile(colours: np.ndarray, trust: np.ndarray, angle: np.ndarray, light: float) -> np.ndarray:
+    """(len(BINS), 3) colours by angle from the pole: the photo's means, continued by an ordinary eye's."""
+    row = np.rint(angle / (BINS[1] - BINS[0])).astype(int).ravel()
+    mass = np.bincount(row, trust.ravel(), len(BINS))
+    sums = np.stack([np.bincount(row, (trust * colours[..., i]).ravel(), len(BINS)) for i in range(3)], -1)
+    ordinary = _ordinary(light)
+    total = mass.sum()
+    if total > 0:  # the ordinary eye in this eye's exposure
+        expected = (mass[:, None] * ordinary).sum(0) / total
+        ordinary = ordinary * np.clip((sums.sum(0) / total) / np.maximum(expected, 1e-4), 0.3, 2.0)
+    prior = 0.02 * max(total, 1e-6)
+    return (sums + prior * ordinary) / (mass + prior)[:, None]
+
+
+def _ordinary(light: float) -> np.ndarray:
+    """(len(BINS), 3) an ordinary brown eye's colours by angle from the pole."""
+    dark = np.full(3, 0.008)
+    edge = smoothstep(BINS, 0.93 * IRIS, 1.05 * IRIS)[:, None]
+    iris = dark + smoothstep(BINS, 0.85 * PUPIL, 1.15 * PUPIL)[:, None] * (np.array(BROWN) - dark)
+    iris = iris * (1 - 0.5 * smoothstep(BINS, 0.75 * IRIS, IRIS))[:, None]
+    behind = smoothstep(BINS, np.radians(45), np.radians(85))[:, None]
+    white = np.array(WHITE) * (1 - behind) + np.array(RED) * behind
+    return light * (iris * (1 - edge) + white * edge)
+
+
+def _line_socket(texture: np.ndarray, part: np.ndarray, number: int, window: tuple[slice, slice], ball: np.ndarray) -> None:
+    """Colour what surrounds the ball in its free rectangle: the lids' own colour, darkening inwards."""
+    margin = max(4, texture.shape[0] // 64)
+    rows, columns = (slice(max(s.start - margin, 0), s.stop + margin) for s in window)
+    skin = (part[rows, columns] == 1).astype(np.float32)
+    rest = skin == 0
+    inner = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(window, (rows, columns)))
+    rest[inner] &= ~ball
+    depth = cv2.distanceTransform(1 - skin.astype(np.uint8), cv2.DIST_L2, 5)[..., None]
+    lids = fill(texture[rows, columns], skin)
+    dark = 0.15 + 0.85 * np.exp(-depth / (0.004 * texture.shape[0]))
+    texture[rows, columns] = np.where(rest[..., None], lids * dark, texture[rows, columns])

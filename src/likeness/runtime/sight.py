@@ -1,0 +1,207 @@
+"""What a camera sees of a face: a z-buffer by parts, where each texel of the chart lies in the photo, and its colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from likeness import color
+from likeness.geometry.mesh import vertex_normals
+from likeness.render.kernels import kernel
+from likeness.render.rasterize_numba import rasterize
+from likeness.types import Topology, View
+
+SEEN = 480
+"""Pixels; height of the face in the z-buffer that decides on visibility, whatever the photo's resolution."""
+FACING = 0.55
+"""Cosine between surface and line of sight from which a texel counts as facing the camera. Ours."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the camera sees, at the resolution of the z-buffer.
+
+    Attributes:
+        scale: z-buffer pixels per photo pixel.
+        corner: (2,) photo pixel at which the z-buffer begins.
+        depth: (h, w) mm, infinite where empty.
+        part: (h, w) uint8: 0 nothing, k the k-th part of the topology counted from 1.
+        millimetres: Size of a z-buffer pixel at the face.
+    """
+
+    scale: float
+    corner: np.ndarray
+    depth: np.ndarray
+    part: np.ndarray
+    millimetres: float
+
+
+@dataclass(frozen=True)
+class Texels:
+    """Where each texel of the chart lies.
+
+    Attributes:
+        triangle: (S, S) int32, -1 outside the mesh.
+        weights: (S, S, 3) float32, of the triangle's corners.
+        part: (S, S) uint8, as in `Sight`.
+        places: (S, S, 2) float32 photo pixels.
+        depth: (S, S) float32 mm.
+        cosine: (S, S) float32 between the surface and the line of sight, negative where it faces away.
+    """
+
+    triangle: np.ndarray
+    weights: np.ndarray
+    part: np.ndarray
+    places: np.ndarray
+    depth: np.ndarray
+    cosine: np.ndarray
+
+
+def look(points: np.ndarray, view: View, topology: Topology) -> Sight:
+    """Draw the parts into a z-buffer around the face.
+
+    Args:
+        points: (V, 3) x px, y px, depth mm.
+        view: Camera of the photo.
+        topology: Connectivity of the vertices.
+    """
+    used = points[np.unique(topology.triangles)]
+    low, high = used[:, :2].min(0), used[:, :2].max(0)
+    scale = SEEN / max(float((high - low).max()), 1e-3)
+    corner = low - 8 / scale
+    size = tuple(int(x) for x in np.ceil((high - low)[::-1] * scale).astype(int) + 16)
+    moved = np.concatenate([(points[:, :2] - corner) * scale, points[:, 2:]], 1)
+    triangle, _, depth = rasterize(moved, topology.triangles, size)
+    part = np.where(triangle >= 0, _parts(topology)[topology.triangles[:, 0]][triangle], 0).astype(np.uint8)
+    return Sight(scale, corner, depth, part, float(np.median(used[:, 2]) / view.focal / scale))
+
+
+def _parts(topology: Topology) -> np.ndarray:
+    """(V,) uint8: which part a vertex belongs to, counted from 1."""
+    parts = np.zeros(len(topology.uv), np.uint8)
+    for number, where in enumerate(topology.parts.values(), start=1):
+        parts[where] = number
+    return parts
+
+
+def locate(vertices: np.ndarray, camera: np.ndarray, view: View, topology: Topology, size: int) -> Texels:
+    """Where each texel's centre lies in the photo, and how the surface stands to the camera there.
+
+    Args:
+        vertices: (V, 3) mm, model frame.
+        camera: (V, 3) mm, the same in the camera's frame.
+        view: Camera of the photo.
+        topology: Connectivity, chart and parts.
+        size: Texels along a side.
+    """
+    flat = np.concatenate([topology.uv * size, np.full((len(topology.uv), 1), 2.0)], 1)
+    triangle, weights, _ = rasterize(flat, topology.triangles, (size, size), cull=False)
+    normals = vertex_normals(vertices, topology.triangles) @ np.asarray(view.rotation).T
+    places = np.full((size, size, 2), -1e6, np.float32)
+    depth, cosine = np.zeros((size, size), np.float32), np.full((size, size), -1, np.float32)
+    principal = np.asarray(view.principal, np.float64)
+    _texels(triangle, weights, topology.triangles, camera, normals, float(view.focal), principal, places, depth, cosine)
+    part = np.where(triangle >= 0, _parts(topology)[topology.triangles[:, 0]][triangle], 0).astype(np.uint8)
+    return Texels(triangle, weights, part, places, depth, cosine)
+
+
+@kernel
+def _texels(triangle, weights, triangles, camera, normals, focal, principal, places, depth, cosine):
+    for row in range(triangle.shape[0]):
+        for column in range(triangle.shape[1]):
+            if triangle[row, column] < 0:
+                continue
+            x = y = z = nx = ny = nz = 0.0
+            for k in range(3):
+                vertex, weight = triangles[triangle[row, column], k], weights[row, column, k]
+                x += weight * camera[vertex, 0]
+                y += weight * camera[vertex, 1]
+                z += weight * camera[vertex, 2]
+                nx += weight * normals[vertex, 0]
+                ny += weight * normals[vertex, 1]
+                nz += weight * normals[vertex, 2]
+            if z > -1.0:
+                continue
+            places[row, column, 0] = principal[0] + focal * x / -z
+            places[row, column, 1] = principal[1] - focal * y / -z
+            depth[row, column] = -z
+            length = np.sqrt((x * x + y * y + z * z) * (nx * nx + ny * ny + nz * nz))
+            cosine[row, column] = -(x * nx + y * ny + z * nz) / max(length, 1e-9)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """The part of the photo around the face in linear light, reduced to about the texture's resolution.
+
+    Attributes:
+        pixels: (h, w, 3) float32 linear RGB.
+        scale: (2,) reduced pixels per photo pixel, x and y.
+        corner: (2,) photo pixel at which the part begins.
+    """
+
+    pixels: np.ndarray
+    scale: np.ndarray
+    corner: np.ndarray
+
+    @classmethod
+    def around(cls, image: np.ndarray, points: np.ndarray, texels: Texels) -> Photo:
+        """Cut the photo around the projected points (n, 2) and reduce it so that a texel sees about one pixel."""
+        height, width = image.shape[:2]
+        low = np.clip(np.floor(points.min(0)).astype(int) - 8, 0, [width - 1, height - 1])
+        high = np.clip(np.ceil(points.max(0)).astype(int) + 8, low + 1, [width, height])
+        part = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
+        facing = (texels.cosine[:-1, :-1] > FACING) & (texels.triangle[1:, 1:] == texels.triangle[:-1, :-1])
+        steps = texels.places[1:, 1:][facing] - texels.places[:-1, :-1][facing]
+        footprint = float(np.median(np.abs(steps).max(-1))) if len(steps) else 1.0
+        pixels = color.decode(part)
+        if footprint > 1.25:  # below, bicubic sampling sees all pixels anyway
+            side = np.maximum(1, np.rint((high - low) / footprint)).astype(int)
+            pixels = cv2.resize(pixels, side.tolist(), interpolation=cv2.INTER_AREA)
+        scale = np.array(pixels.shape[1::-1]) / (high - low)
+        return cls(pixels, scale, low)
+
+    def sample(self, places: np.ndarray) -> np.ndarray:
+        """Linear RGB (..., 3) at photo pixels (h, w, 2), bicubic, never below 0 or above 1; the border continues."""
+        spots = ((places - self.corner) * self.scale - 0.5).astype(np.float32)
+        spots = np.clip(spots, -4, np.array(self.pixels.shape[1::-1], np.float32) + 4)
+        found = cv2.remap(self.pixels, spots, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return np.clip(found, 0, 1, out=found)
+
+
+def smoothstep(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 up to `low`, 1 from `high`, smooth between."""
+    share = np.clip((values - low) / (high - low), 0, 1)
+    return share * share * (3 - 2 * share)
+
+
+def feather(mask: np.ndarray, size: int) -> np.ndarray:
+    """A mask (S, S) as float32 that falls to zero inside its border, over about a hundredth of the chart."""
+    width = max(3, size // 64 | 1)
+    blurred = cv2.blur(cv2.erode(mask.astype(np.float32), np.ones((3, 3))), (width, width), borderType=cv2.BORDER_REPLICATE)
+    return np.clip(2 * blurred - 1, 0, 1)
+
+
+def within(sight: Sight, part: int, places: np.ndarray, margin: float) -> np.ndarray:
+    """How far inside the visible area of a part photo pixels lie: 0 at its outline, 1 from `margin` on.
+
+    Args:
+        sight: What the camera sees.
+        part: Number of the part, from 1.
+        places: (h, w, 2) photo pixels.
+        margin: z-buffer pixels.
+    """
+    inside = cv2.distanceTransform((sight.part == part).astype(np.uint8), cv2.DIST_L2, 5)
+    spots = ((places - sight.corner) * sight.scale - 0.5).astype(np.float32)
+    spots = np.clip(spots, -2, np.array(sight.part.shape[1::-1], np.float32) + 2)
+    return smoothstep(cv2.remap(inside, spots, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), 0.5, margin)
+
+
+def extent(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """Rows and columns around the True places of a mask, with a margin; empty slices where there are none."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    top, left = max(rows[0] - margin, 0), max(columns[0] - margin, 0)
+    return slice(int(top), int(rows[-1]) + 1 + margin), slice(int(left), int(columns[-1]) + 1 + margin)
