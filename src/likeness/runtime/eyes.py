@@ -10,7 +10,7 @@ import numpy as np
 from likeness.export.textures import fill
 from likeness.geometry.cameras import to_camera, to_pixels
 from likeness.geometry.rotation import from_axis_angle
-from likeness.runtime.sight import Photo, Sight, Texels, extent, smoothstep, within
+from likeness.runtime.sight import Photo, Sight, Texels, exposure, extent, smoothstep, within
 from likeness.types import Topology, View
 
 PARTS = ("eye_left", "eye_right")
@@ -28,8 +28,6 @@ BINS = np.radians(np.arange(0, 182, 2.0))
 """Angles from the pole at which the colours of an eye are averaged."""
 BROWN, WHITE, RED = (0.085, 0.045, 0.025), (0.50, 0.46, 0.43), (0.36, 0.20, 0.17)
 """Linear RGB under ordinary light of the iris, the sclera, and what lies far behind the lids."""
-ORDINARY = 0.30
-"""Linear brightness of skin in the light for which those colours are meant."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,7 @@ def paint(
         both are brown.
     """
     texture = texture.copy()
-    skin = texture[texels.part == 1]
-    light = float(np.clip(np.median(skin.mean(-1)) / ORDINARY, 0.2, 1.6)) if len(skin) else 1.0
+    light = exposure(texture, texels)
     order = list(topology.parts)
     painted: dict[str, tuple[tuple[slice, slice], np.ndarray, np.ndarray, float]] = {}
     for name in PARTS:

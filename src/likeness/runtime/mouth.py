@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from likeness.export.textures import fill
-from likeness.runtime.sight import Photo, Sight, Texels, extent, within
+from likeness.runtime.sight import Photo, Sight, Texels, exposure, extent, within
 from likeness.types import Topology
 
 LIPS = 4.0
@@ -38,9 +38,7 @@ def paint(texture: np.ndarray, texels: Texels, sight: Sight, photo: Photo, topol
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     inwards = 1 - np.maximum(np.abs(x), np.abs(y))  # 0 at the lips, 1 in the middle of the chart, the far end
     depth = np.clip(inwards / 0.6, 0, 1)[..., None]
-    skin = texture[texels.part == 1]
-    light = float(np.clip(np.median(skin.mean(-1)) / 0.3, 0.2, 1.6)) if len(skin) else 1.0
-    dark = light * (np.array(FLESH) * (1 - depth) + np.array(THROAT) * depth)
+    dark = exposure(texture, texels) * (np.array(FLESH) * (1 - depth) + np.array(THROAT) * depth)
     lips = fill(texture[window], (part == 1).astype(np.float32))
     near = np.exp(-inwards / 0.06)[..., None]
     dark = near * lips + (1 - near) * dark

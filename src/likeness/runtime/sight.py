@@ -15,6 +15,8 @@ from likeness.types import Topology, View
 
 SEEN = 480
 """Pixels; height of the face in the z-buffer that decides on visibility, whatever the photo's resolution."""
+ORDINARY = 0.30
+"""Linear brightness of skin in ordinary light: between fair skin (0.4) and dark skin (0.1), nearer to the first."""
 FACING = 0.55
 """Cosine between surface and line of sight from which a texel counts as facing the camera. Ours."""
 
@@ -152,9 +154,10 @@ class Photo:
         low = np.clip(np.floor(points.min(0)).astype(int) - 8, 0, [width - 1, height - 1])
         high = np.clip(np.ceil(points.max(0)).astype(int) + 8, low + 1, [width, height])
         part = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
-        facing = (texels.cosine[:-1, :-1] > FACING) & (texels.triangle[1:, 1:] == texels.triangle[:-1, :-1])
-        steps = texels.places[1:, 1:][facing] - texels.places[:-1, :-1][facing]
-        footprint = float(np.median(np.abs(steps).max(-1))) if len(steps) else 1.0
+        here, there = (slice(0, -1, 4),) * 2, (slice(1, None, 4),) * 2  # neighbours along the diagonal, every fourth
+        facing = (texels.cosine[here] > FACING) & (texels.triangle[there] == texels.triangle[here])
+        steps = np.abs(texels.places[there][facing] - texels.places[here][facing])
+        footprint = float(np.median(np.maximum(steps[:, 0], steps[:, 1]))) if len(steps) else 1.0
         pixels = color.decode(part)
         if footprint > 1.25:  # below, bicubic sampling sees all pixels anyway
             side = np.maximum(1, np.rint((high - low) / footprint)).astype(int)
@@ -196,6 +199,12 @@ def within(sight: Sight, part: int, places: np.ndarray, margin: float) -> np.nda
     spots = ((places - sight.corner) * sight.scale - 0.5).astype(np.float32)
     spots = np.clip(spots, -2, np.array(sight.part.shape[1::-1], np.float32) + 2)
     return smoothstep(cv2.remap(inside, spots, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), 0.5, margin)
+
+
+def exposure(texture: np.ndarray, texels: Texels) -> float:
+    """Light on the face relative to that in which skin has the linear brightness `ORDINARY`, within bounds."""
+    skin = texture[::4, ::4][texels.part[::4, ::4] == 1]
+    return float(np.clip(np.median(skin @ np.full(3, 1 / 3, np.float32)) / ORDINARY, 0.2, 1.6)) if len(skin) else 1.0
 
 
 def extent(mask: np.ndarray, margin: int) -> tuple[slice, slice]:

@@ -73,7 +73,8 @@ def trusted(texels: Texels, sight: Sight, size: tuple[int, int]) -> np.ndarray:
     visible = (texels.cosine > 0) & (texels.depth <= surface + BIAS)
     visible &= texels.depth <= front + STEP + 1.3 * NEARBY * sight.millimetres * slope
     height, width = size
-    edge = np.minimum(texels.places, np.array([width, height], np.float32) - texels.places).min(-1)
+    x, y = texels.places[..., 0], texels.places[..., 1]
+    edge = np.minimum(np.minimum(x, width - x), np.minimum(y, height - y))
     trust = feather(visible, texels.places.shape[0]) * smoothstep(texels.cosine, GRAZING, FACING)
     return (trust * smoothstep(edge * sight.scale, 0, NEARBY)).astype(np.float32)
 
