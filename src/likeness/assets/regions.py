@@ -48,3 +48,48 @@ def paint(masks_by_name: dict[str, np.ndarray]) -> np.ndarray:
     for bit, name in enumerate(PAINTED):
         bits |= np.where(masks_by_name[name], np.uint16(1 << bit), np.uint16(0))
     return bits
+
+
+_RIGHT = {
+    "eye_right": (130, 247, 30, 29, 27, 28, 56, 190, 243, 112, 26, 22, 23, 24, 110, 25),
+    "brow_right": (70, 63, 105, 66, 107, 55, 65, 52, 53, 46),
+    "cheeks": (116, 117, 118, 119, 100, 142, 203, 206, 216, 192, 147, 123),
+}
+_WHOLE = {
+    "lips": (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146),
+    "nose": (168, 193, 188, 174, 217, 209, 129, 64, 98, 97, 2, 326, 327, 294, 358, 429, 437, 399, 412, 417),
+    "forehead": (54, 103, 67, 109, 10, 338, 297, 332, 284, 300, 293, 334, 296, 336, 9, 107, 66, 105, 63, 70),
+}
+"""Outlines by dense landmark, on the subject's right side or across the whole face."""
+_MOUTH_CORNERS = (61, 291)
+
+
+def draw(layout: Layout, places_dense: np.ndarray) -> np.ndarray:
+    """Region bits (M, M) uint16 of the dense grid, from outlines through dense landmarks, made symmetric.
+
+    Args:
+        layout: The topology.
+        places_dense: (468, 2) chart coordinates of the dense landmarks.
+    """
+    n = layout.grid("dense")
+    places = layout.uv("dense")[: n * n].reshape(n, n, 2).astype(np.float64)
+    drawn = {name: inside(places, places_dense[list(outline)]) for name, outline in _RIGHT.items()}
+    drawn |= {name: inside(places, places_dense[list(outline)]) for name, outline in _WHOLE.items()}
+    whole = {name: drawn[name] | drawn[name][:, ::-1] for name in (*_WHOLE, "cheeks")}
+    upper = places[..., 1] <= places_dense[list(_MOUTH_CORNERS), 1].mean()
+    return paint({
+        "upper_lip": whole["lips"] & upper, "lower_lip": whole["lips"] & ~upper,
+        "eye_right": drawn["eye_right"], "eye_left": drawn["eye_right"][:, ::-1],
+        "nose": whole["nose"], "forehead": whole["forehead"], "cheeks": whole["cheeks"],
+        "brow_right": drawn["brow_right"], "brow_left": drawn["brow_right"][:, ::-1],
+    })  # fmt: skip
+
+
+def inside(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """Whether points (..., 2) lie inside a closed outline (n, 2), by counting crossings of a ray along +u."""
+    result = np.zeros(points.shape[:-1], bool)
+    for a, b in zip(outline, np.roll(outline, -1, axis=0)):
+        spans = (a[1] > points[..., 1]) != (b[1] > points[..., 1])
+        height = (points[..., 1] - a[1]) / (b[1] - a[1]) if a[1] != b[1] else 0 * points[..., 1]
+        result ^= spans & (points[..., 0] < a[0] + height * (b[0] - a[0]))
+    return result
