@@ -13,8 +13,9 @@ from PIL import Image, UnidentifiedImageError
 
 from likeness.errors import PhotoError
 
-LARGEST = 180_000_000
-"""Pixels of the largest photo that is read, since it is held at 7 bytes a pixel for a moment. Ours: 1.3 GB."""
+LARGEST = 178_000_000
+"""Pixels of the largest photo that is read, since it is held at 7 bytes a pixel for a moment: 1.3 GB. Ours; just below
+where Pillow suspects a decompression bomb."""
 SMALLEST = 16
 """Pixels along the shorter side of the smallest photo that is read. Ours: no smaller picture shows a face's features."""
 BACKGROUND = 255
@@ -187,7 +188,7 @@ def _reason(error: OSError, path: Path) -> str:
         errno.EACCES: "must not be read (permission denied)",
         errno.ENAMETOOLONG: "the name is too long",
     }
-    if path.is_dir():  # some systems call this "permission denied"
+    if os.path.isdir(path):  # some systems call this "permission denied"
         return known[errno.EISDIR]
     return known.get(error.errno) or f"the picture is damaged or incomplete ({_line(error)})"
 
