@@ -50,7 +50,7 @@ class FitConfig:
         opposed_cost: Penalty on the product of opposing weights.
     """
 
-    steps: int = 12
+    steps: int = 7
     trust: float = 0.12
     freedom: float = 4.0
     distance: float = 900.0

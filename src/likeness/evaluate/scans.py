@@ -1,0 +1,179 @@
+"""Errors of neutral face shapes: against a true mesh of the same topology, and against a head scan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from likeness.errors import AssetError
+from likeness.geometry.alignment import similarity
+from likeness.geometry.closest import closest_points
+from likeness.geometry.mesh import edges, vertex_normals
+
+RADIUS = 95.0
+"""Faces are compared within this distance of the nose tip, mm (Sanyal et al. 2019, "RingNet", the NoW benchmark)."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A head scan in millimetres, turned to the model frame.
+
+    Attributes:
+        vertices: (V, 3) mm.
+        triangles: (T, 3).
+        landmarks: (7, 3) mm: outer and inner corner of the right eye, inner and outer corner of the left, nose tip, right
+            and left corner of the mouth.
+    """
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    landmarks: np.ndarray
+
+
+LANDMARKS_OF_68 = (36, 39, 42, 45, 30, 48, 54)
+"""The seven points of a scan among the Multi-PIE 68."""
+LEE_UNIT = 43.0
+"""Millimetres per unit of the Lee Perry-Smith scan; its eye corners set it."""
+LEE_LANDMARKS = (
+    (-1.033, 1.650, 1.712), (-0.420, 1.713, 1.855), (0.230, 1.697, 1.866), (0.817, 1.643, 1.688),
+    (-0.088, 1.099, 2.593), (-0.490, 0.400, 2.122), (0.340, 0.413, 2.096),
+)  # fmt: skip
+"""The seven points on the Lee Perry-Smith scan in its unit, read off its picture."""
+
+
+def lee_perry_smith(folder: Path) -> Scan:
+    """Read the scan "Infinite" (Lee Perry-Smith, CC-BY 3.0) from a folder with `head.obj`."""
+    vertices, triangles = _read_obj(Path(folder) / "head.obj")
+    return Scan(vertices * LEE_UNIT, triangles, np.array(LEE_LANDMARKS) * LEE_UNIT)
+
+
+def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) in the file's unit and triangles (T, 3) of an OBJ file."""
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+    except OSError as error:
+        raise AssetError(f"cannot read the scan {path}: {error.strerror}") from None
+    vertices = np.array([line[1:4] for line in lines if line[:1] == ["v"]], np.float64)
+    triangles = []
+    for line in lines:
+        if line[:1] == ["f"]:
+            corners = [int(word.split("/")[0]) - 1 for word in line[1:]]
+            triangles += [(corners[0], corners[k], corners[k + 1]) for k in range(1, len(corners) - 1)]
+    if not len(vertices) or not triangles:
+        raise AssetError(f"{path}: no mesh in this file")
+    return vertices, np.array(triangles, np.int32)
+
+
+def shape_error(predicted: np.ndarray, truth: np.ndarray, normals: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Mean distance (...,) mm of a neutral shape from the true one after the best similarity, along the true normals.
+
+    Args:
+        predicted: (..., V, 3) any unit.
+        truth: (..., V, 3) mm, the same topology.
+        normals: (..., V, 3) unit normals of the truth.
+        weights: (V,) which vertices count; all by default.
+    """
+    weights = np.ones(truth.shape[-2]) if weights is None else np.asarray(weights, float)
+    moved = similarity(predicted, truth, np.broadcast_to(weights, truth.shape[:-1])).apply(predicted)
+    return (np.abs(((moved - truth) * normals).sum(-1)) * weights).sum(-1) / weights.sum()
+
+
+def distinctiveness(predicted: np.ndarray, truth: np.ndarray, mean: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Share of the true deviations from the mean face that comes back: <predicted - mean, true - mean> / |true - mean|^2.
+
+    Both deviations are taken after the similarity that brings the face to the mean, so that size and place do not count.
+    A method that always answers the mean scores 0, a perfect one 1, noise of any strength nothing.
+
+    Args:
+        predicted, truth: (n, V, 3) neutral shapes of n people, the same topology.
+        mean: (V, 3) mm.
+        weights: (V,) which vertices count; all by default.
+    """
+    weights = np.ones(len(mean)) if weights is None else np.asarray(weights, float)
+
+    def deviation(shapes: np.ndarray) -> np.ndarray:
+        target = np.broadcast_to(mean, shapes.shape)
+        return similarity(shapes, target, np.broadcast_to(weights, shapes.shape[:-1])).apply(shapes) - mean
+
+    found, true = deviation(predicted), deviation(truth)
+    return float((found * true * weights[:, None]).sum() / (true * true * weights[:, None]).sum())
+
+
+@dataclass(frozen=True)
+class ScanErrors:
+    """How far a scan's face is from a mesh.
+
+    Attributes:
+        mean, median: mm, point to surface.
+        distances: (n,) mm for each scan point within the radius.
+        signed: (n,) mm along the scan's normals, positive where the mesh lies outside the scan.
+        rows: (n,) scan vertices that were compared.
+    """
+
+    mean: float
+    median: float
+    distances: np.ndarray
+    signed: np.ndarray
+    rows: np.ndarray
+
+
+def scan_errors(
+    vertices: np.ndarray, triangles: np.ndarray, landmarks: np.ndarray, scan: Scan, steps: int = 30, kept: float = 0.9
+) -> ScanErrors:
+    """Align a mesh to a scan by similarity and measure the scan's points to its surface.
+
+    Iterated closest points with scale, begun at seven landmarks; the worst tenth of the pairs and those at the mesh's
+    border do not steer the alignment. Scan points within 95 mm of the nose tip count, except where the mesh has ended.
+
+    Args:
+        vertices: (V, 3) neutral shape, any unit.
+        triangles: (T, 3) of the skin, without eyeballs and mouth bag.
+        landmarks: (7, 3) the mesh's points that correspond to the scan's.
+        scan: The scan.
+        steps: Rounds of alignment.
+        kept: Share of pairs used in each.
+    """
+    used, triangles = np.unique(triangles, return_inverse=True)
+    triangles, vertices = triangles.reshape(-1, 3), np.asarray(vertices, np.float64)[used]
+    border = _border(triangles)
+    vertices = similarity(np.asarray(landmarks, np.float64), scan.landmarks).apply(vertices)
+    near = np.flatnonzero(np.linalg.norm(scan.vertices - scan.landmarks[4], axis=1) < RADIUS)
+    normals = vertex_normals(scan.vertices, scan.triangles)[near]
+    targets = scan.vertices[near]
+    for _ in range(steps + 1):
+        found = closest_points(targets, vertices, triangles)
+        corners = triangles[found.triangle]
+        inside = ~(border[corners] & (found.barycentric > 1e-6)).any(1)
+        facing = (vertex_normals(vertices, triangles)[corners].mean(1) * normals).sum(1) > 0.3  # not through to inner lids
+        good = inside & facing
+        limit = np.quantile(found.distances[good], kept)
+        last = vertices
+        pairs = good & (found.distances <= limit)
+        vertices = similarity(found.points[pairs], targets[pairs]).apply(vertices)
+    found = closest_points(targets, last, triangles)
+    signed = ((found.points - targets) * normals).sum(1)[good]
+    distances = found.distances[good]
+    return ScanErrors(float(distances.mean()), float(np.median(distances)), distances, signed, near[good])
+
+
+def _border(triangles: np.ndarray) -> np.ndarray:
+    """(V,) bool: vertices of edges that belong to one triangle only."""
+    pairs = edges(triangles)
+    sides = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), 1)
+    _, counts = np.unique(sides, axis=0, return_counts=True)
+    border = np.zeros(triangles.max() + 1, bool)
+    border[pairs[counts == 1]] = True
+    return border
+
+
+def scan_distinctiveness(predicted: ScanErrors, mean: ScanErrors) -> float:
+    """Share of the scan's deviation from the mean face that a prediction shows, along the scan's normals.
+
+    The scan points that both comparisons used count. The mean's signed distance is the whole deviation, with its sign
+    turned; what the prediction lessens of it has come back.
+    """
+    common, first, second = np.intersect1d(predicted.rows, mean.rows, return_indices=True)
+    true, found = -mean.signed[second], predicted.signed[first] - mean.signed[second]
+    return float((found * true).sum() / (true * true).sum())
