@@ -1,53 +1,144 @@
-"""Items for the regressor: a spoiled crop of a photo and what is known about it. Item i depends on (seed, i) alone."""
+"""Items for the regressor: a spoiled crop of a photo or a render, and what is known about it.
+
+Item i of a data set depends on (seed, i) alone.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
 import numpy as np
 
+from likeness.arrays import like
+from likeness.assets.arkit import EXPRESSIONS
+from likeness.assets.arkit import mirrored as other_side
 from likeness.assets.dense_mirror import permutation
 from likeness.data import augment
 from likeness.data.folder import Photos, transform
+from likeness.data.synthetic import Renders
+from likeness.encoders import camera
+from likeness.geometry.cameras import project, transform_view
+from likeness.types import View
 
 SHARES = {"sfhq": 0.5, "stylegan": 0.15, "gan": 0.2, "officials": 0.15}
 """How often each photo set is drawn; `sfhq` is the most varied."""
+SWAP = np.array([EXPRESSIONS.index(other_side(name)) for name in EXPRESSIONS])
+"""Row of the same expression on the other side of the face."""
 _MIRROR = permutation()
 
 
-def draw_weights(photos: Photos, names: list[str]) -> np.ndarray:
-    """Cumulative chances (n,): sets by `SHARES`, within a set turned heads more often, since they are rare."""
+@dataclass(frozen=True)
+class Source:
+    """Pictures with one face each.
+
+    Attributes:
+        images: (n, S, S, 3) uint8.
+        points: (n, 478, 2 or 3) dense landmarks in pixels of the pictures.
+        chances: (n,) cumulative, how often each is drawn.
+        targets: Arrays of `folder.TARGETS`, cameras in pixels of the pictures, or None.
+        known: (n,) bool, which targets are meant.
+        rendered: Whether the targets are exact.
+    """
+
+    images: np.ndarray
+    points: np.ndarray
+    chances: np.ndarray
+    targets: dict[str, np.ndarray] | None = None
+    known: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    rendered: bool = False
+
+
+def from_photos(photos: Photos, names: Sequence[str]) -> Source:
+    """Photos, drawn by set (`SHARES`); within a set turned heads more often, since they are rare."""
     yaw = np.degrees(photos.yaw())
     weight = 1.0 + 1.5 * (yaw > 25) + 1.5 * (yaw > 45)
     for place, name in enumerate(names):
         mine = photos.sets == place
         weight[mine] *= SHARES.get(name, 0.1) / max(weight[mine].sum(), 1e-9)
-    return np.cumsum(weight) / weight.sum()
+    chances = np.cumsum(weight) / weight.sum()
+    if photos.targets is None:
+        return Source(photos.images, photos.points, chances)
+    targets = {key: values.copy() for key, values in photos.targets.items()}
+    size = photos.images.shape[1:3]
+    for i in np.flatnonzero(targets["known"]):
+        view = transform_view(camera.of_row(targets, i, size), photos.cutout_from_photo[i], size)
+        for key in ("rotation", "translation", "focal", "principal"):
+            targets[key][i] = getattr(view, key)
+    return Source(photos.images, photos.points, chances, targets, targets.pop("known"))
 
 
-class PhotoCrops:
-    """Crops of photos with their dense landmarks.
+def from_renders(renders: Renders, dense_model: Any) -> Source:
+    """Renders, all equally often; their landmarks are projected by `dense_model(identity, expression)` (n, 478, 3) mm."""
+    targets, count = renders.targets, len(renders)
+    size = renders.images.shape[1:3]
+    views = View(*(targets[key] for key in ("rotation", "translation", "focal", "principal")), size)
+    points = project(dense_model(targets["identity"], targets["expression"]), views).astype(np.float32)
+    chances = np.arange(1, count + 1) / count
+    return Source(renders.images, points, chances, targets, np.ones(count, bool), rendered=True)
 
-    Keys: image (128, 128, 3) uint8 sRGB; points (478, 2) float32 in crop pixels.
+
+class Crops:
+    """Crops drawn from several sources.
+
+    Keys: image (128, 128, 3) uint8 sRGB and points (478, 2) float32 in crop pixels; where any source has targets also
+    identity (100,), expression (51,), rotation (3, 3), offset (2,), size, distance (see `encoders.camera`), and known and
+    rendered, which are 0 or 1.
+
+    Args:
+        shares: How often each source is drawn.
+        symmetry: (100,) +1 or -1: what mirroring a face does to each identity code; needed with targets.
+        plain: Without jitter, mirroring and spoiling, in order: for validation.
     """
 
-    def __init__(self, photos: Photos, names: list[str], seed: int, length: int) -> None:
-        self.photos, self.seed, self.length = photos, seed, length
-        self.chances = draw_weights(photos, names)
+    def __init__(
+        self, sources: Sequence[Source], shares: Sequence[float], seed: int, length: int, symmetry: np.ndarray | None = None,
+        plain: bool = False,
+    ) -> None:
+        self.sources, self.seed, self.length, self.symmetry, self.plain = list(sources), seed, length, symmetry, plain
+        self.shares = np.cumsum(shares) / np.sum(shares)
+        self.with_targets = any(source.targets is not None for source in sources)
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, i: int) -> dict[str, np.ndarray]:
+        cv2.setNumThreads(1)
         random = np.random.default_rng((self.seed, i))
-        place = min(int(np.searchsorted(self.chances, random.random())), len(self.photos) - 1)
-        return self.item(place, random)
+        source = self.sources[min(int(np.searchsorted(self.shares, random.random())), len(self.sources) - 1)]
+        place = min(int(np.searchsorted(source.chances, random.random())), len(source.images) - 1)
+        if self.plain:
+            return self.item(source, i % len(source.images), augment.exact(source.points[i % len(source.images)]), False)
+        similarity, mirrored = augment.jittered(source.points[place], random), random.random() < 0.5
+        item = self.item(source, place, similarity, mirrored)
+        item["image"] = augment.spoil(item["image"], random, lambda: source.images[random.integers(len(source.images))])
+        return item
 
-    def item(self, place: int, random: np.random.Generator) -> dict[str, np.ndarray]:
-        """A fresh crop of photo `place`."""
-        similarity = augment.jittered(self.photos.points[place], random)
-        mirrored = random.random() < 0.5
-        crop = augment.take(self.photos.images[place], similarity, mirrored)
-        crop = augment.spoil(crop, random, lambda: self.photos.images[random.integers(len(self.photos))])
-        points = transform(self.photos.points[place], similarity)[:, :2]
+    def item(self, source: Source, place: int, similarity: np.ndarray, mirrored: bool) -> dict[str, np.ndarray]:
+        """The crop of one picture by a given similarity, with everything that is known about it."""
+        points = transform(source.points[place], similarity)[:, :2]
         if mirrored:
             points = points[_MIRROR] * [-1, 1] + [augment.CROP_SIZE, 0]
-        return {"image": crop, "points": points.astype(np.float32)}
+        item = {"image": augment.take(source.images[place], similarity, mirrored), "points": points}
+        if self.with_targets:
+            item |= self._targets(source, place, similarity, mirrored)
+        return {key: np.asarray(v, np.uint8 if key == "image" else np.float32) for key, v in item.items()}
+
+    def _targets(self, source: Source, place: int, similarity: np.ndarray, mirrored: bool) -> dict[str, Any]:
+        if source.targets is None or not source.known[place]:
+            nothing = {"identity": np.zeros(len(self.symmetry)), "expression": np.zeros(len(EXPRESSIONS))}
+            still = camera.CropCamera(np.eye(3), np.zeros(2), 0.0, 0.0)
+            return nothing | still._asdict() | {"known": 0.0, "rendered": float(source.rendered)}
+        shape = (augment.CROP_SIZE, augment.CROP_SIZE)
+        view = transform_view(camera.of_row(source.targets, place, source.images.shape[1:3]), similarity, shape)
+        numbers = camera.from_view(view)
+        identity, expression = source.targets["identity"][place], source.targets["expression"][place]
+        if mirrored:
+            numbers = camera.mirrored(numbers)
+            identity, expression = identity * like(self.symmetry, identity), expression[SWAP]
+        codes = {"identity": identity, "expression": expression}
+        return codes | numbers._asdict() | {"known": 1.0, "rendered": float(source.rendered)}
+
+

@@ -1,0 +1,103 @@
+"""What the product computes from codes and a camera: vertices, normals and pixels, as one torch module that is exported.
+
+Mirror symmetry halves what must be read: every shape is a sum of symmetric and antisymmetric half shapes, and the other half
+of the face is the mirror image of their difference. The half shapes are inputs of the exported graph, read from
+`builtin.safetensors` when a session is made, so that they are stored once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from likeness.assets.builtin import Builtin, half_vertices, split_expressions
+from likeness.geometry.cameras import to_camera, to_pixels
+from likeness.geometry.grid import refine, triangle_sums
+from likeness.geometry.rotation import cross
+from likeness.types import View
+
+
+class Decoder(nn.Module):
+    """Codes and a camera to vertices (V, 3) mm, unit normals (V, 3), both in the model frame, pixels (V, 2), depth (V,) mm.
+
+    Args:
+        model: The face model; only its layout and symmetry are kept.
+        level: "base" or "dense".
+    """
+
+    def __init__(self, model: Builtin, level: str) -> None:
+        super().__init__()
+        layout = model.layout
+        self.level, self.size, self.side = level, layout.size, layout.grid(level)
+        half, mirror = half_vertices(layout), layout.mirror("base")
+        place = np.full(len(mirror), -1)
+        place[half] = np.arange(len(half))
+        whole = np.where(place >= 0, place, len(half) + place[mirror])
+        single, pairs = split_expressions()
+        lists = {
+            "whole": whole, "even": np.flatnonzero(model.symmetry > 0), "odd": np.flatnonzero(model.symmetry <= 0),
+            "single": single, "left": [a for a, _ in pairs], "right": [b for _, b in pairs],
+        }  # fmt: skip
+        for name, values in lists.items():
+            self.register_buffer(name, torch.as_tensor(np.asarray(values, np.int64)), persistent=False)
+        self.register_buffer("used", torch.as_tensor(_used(model, level)), persistent=False)
+        triangles, around = _around(model, level)
+        self.register_buffer("triangles", torch.as_tensor(triangles), persistent=False)
+        self.register_buffer("around", torch.as_tensor(around), persistent=False)
+        self.register_buffer("flip", torch.tensor([-1.0, 1.0, 1.0]), persistent=False)
+
+    def forward(self, identity, expression, rotation, translation, focal, principal, mean, symmetric, antisymmetric):
+        vertices = self.shape(identity, expression, mean, symmetric, antisymmetric)
+        view = View(rotation, translation, focal, principal, (0, 0))
+        camera = to_camera(vertices, view)
+        return vertices, self.normals(vertices), to_pixels(camera, view), -camera[:, 2]
+
+    def shape(self, identity, expression, mean, symmetric, antisymmetric) -> torch.Tensor:
+        """Vertices (V, 3) of codes (100,) and (51,), at the decoder's level."""
+        left, right = expression[self.left], expression[self.right]
+        even = torch.cat([identity[self.even], expression[self.single], left + right])
+        odd = torch.cat([identity[self.odd], left - right])
+        same = (mean + (even[None] @ symmetric)[0]).reshape(-1, 3)
+        other = (odd[None] @ antisymmetric).reshape(-1, 3)
+        vertices = torch.cat([same + other, (same - other) * self.flip])[self.whole]
+        if self.level == "base":
+            return vertices
+        skin = self.size**2
+        fine = refine(vertices[:skin].reshape(self.size, self.size, 3))
+        return torch.cat([fine.reshape(-1, 3), vertices[skin:]])
+
+    def normals(self, vertices: torch.Tensor) -> torch.Tensor:
+        """Unit normals (V, 3), the same as `geometry.mesh.vertex_normals`, without scattering."""
+        skin = self.side**2
+        sums = triangle_sums(vertices[:skin].reshape(self.side, self.side, 3), self.used).reshape(-1, 3)
+        a, b, c = (vertices[self.triangles[:, i]] for i in range(3))
+        areas = torch.cat([cross(b - a, c - a), torch.zeros(1, 3)])
+        total = torch.cat([sums, areas[self.around].sum(1)])
+        return total / torch.clip(torch.sqrt((total * total).sum(-1)), 1e-12, None)[:, None]
+
+
+def _used(model: Builtin, level: str) -> np.ndarray:
+    """(n - 1, n - 1, 1) float32: 1 where the skin's grid has a quad."""
+    layout = model.layout
+    n, factor = layout.grid(level), (layout.grid(level) - 1) // (layout.size - 1)
+    used = np.ones((n - 1, n - 1, 1), np.float32)
+    for hole in layout.holes.values():
+        hole = hole.scaled(factor)
+        used[hole.top : hole.bottom, hole.left : hole.right] = 0
+    return used
+
+
+def _around(model: Builtin, level: str) -> tuple[np.ndarray, np.ndarray]:
+    """Triangles (T, 3) beside the skin, and (V', K) which of them meet at each vertex beside the skin; T where none."""
+    skin, count = model.layout.grid(level) ** 2, model.layout.count(level)
+    triangles = model.topology(level).triangles
+    triangles = triangles[(triangles >= skin).all(1)].astype(np.int64)
+    lists: list[list[int]] = [[] for _ in range(count - skin)]
+    for t, corners in enumerate(triangles):
+        for corner in corners:
+            lists[corner - skin].append(t)
+    around = np.full((count - skin, max(map(len, lists))), len(triangles), np.int64)
+    for row, members in zip(around, lists):
+        row[: len(members)] = members
+    return triangles, around

@@ -1,0 +1,96 @@
+"""From trained modules to the files that ship: `runtime/regressor.onnx` and `runtime/decoder-<level>.onnx`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from likeness.assets.builtin import Builtin
+from likeness.assets.halves import half_shapes
+from likeness.encoders import camera
+from likeness.encoders.regressor import Regressor
+from likeness.geometry.cameras import project
+from likeness.models.decoder import Decoder
+from likeness.models.points import PointModel
+
+OPSET = 17
+CROP = 128
+
+
+class RegressorGraph(nn.Module):
+    """A crop to codes, a view of the crop, and the dense landmarks in crop pixels."""
+
+    def __init__(self, network: Regressor, points: PointModel) -> None:
+        super().__init__()
+        self.network, self.points = network, points
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        estimate = self.network(image)
+        view = camera.to_view(estimate.camera, CROP)
+        landmarks = project(self.points(estimate.identity, estimate.expression), view)
+        return estimate.identity, estimate.expression, view.rotation, view.translation, view.focal, landmarks
+
+
+def export_regressor(network: Regressor, points: PointModel, path: Path, facts: dict[str, str]) -> None:
+    """Write `image` uint8 (1, 128, 128, 3) -> identity, expression, rotation, translation, focal, landmarks.
+
+    Weights are stored in float16 and cast back when a session is made.
+
+    Args:
+        facts: Licence, sources and whatever else belongs into the file's metadata.
+    """
+    graph = RegressorGraph(network, points).eval()
+    names = ["identity", "expression", "rotation", "translation", "focal", "landmarks"]
+    model = _trace(graph, (torch.zeros(1, CROP, CROP, 3, dtype=torch.uint8),), ["image"], names, path)
+    _halve(model.graph)
+    _finish(model, path, {"likeness.kind": "regressor", "likeness.crop": str(CROP), **facts})
+
+
+def export_decoder(model: Builtin, level: str, path: Path) -> None:
+    """Write codes, a camera and the half shapes of `model` -> vertices, normals, points and depth (see `models.decoder`)."""
+    shapes = half_shapes(model)
+    codes = [torch.zeros(len(model.identity)), torch.zeros(len(model.expression))]
+    view = [torch.eye(3), torch.tensor([0.0, 0, -500]), torch.tensor(500.0), torch.zeros(2)]
+    inputs = ["identity", "expression", "rotation", "translation", "focal", "principal", "mean", "symmetric", "antisymmetric"]
+    outputs = ["vertices", "normals", "points", "depth"]
+    traced = _trace(Decoder(model, level).eval(), (*codes, *view, *map(torch.from_numpy, shapes.values())), inputs, outputs, path)
+    _finish(traced, path, {"likeness.kind": "decoder", "likeness.level": level, "licence": model.licence})
+
+
+def _trace(graph: nn.Module, arguments: tuple, inputs: list[str], outputs: list[str], path: Path) -> onnx.ModelProto:
+    beside = path.with_name(path.name + ".part")
+    with torch.no_grad():
+        torch.onnx.export(
+            graph, arguments, beside, input_names=inputs, output_names=outputs, opset_version=OPSET, dynamo=False
+        )
+    model = onnx.load(beside)
+    beside.unlink()
+    return model
+
+
+def _halve(graph: onnx.GraphProto, least: int = 256) -> None:
+    """Keep float32 initializers of at least `least` numbers as float16, each with a Cast before its use."""
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < least:
+            continue
+        values, name = numpy_helper.to_array(tensor), tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + ".half"))
+        casts.append(helper.make_node("Cast", [name + ".half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _finish(model: onnx.ModelProto, path: Path, facts: dict[str, str]) -> None:
+    onnx.helper.set_model_props(model, facts)
+    onnx.checker.check_model(model)
+    beside = path.with_name(path.name + ".part")
+    onnx.save(model, beside)
+    os.replace(beside, path)
