@@ -2,4 +2,39 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "reconstruct": "runtime.reconstruct",
+    "Reconstruction": "runtime.reconstruct",
+    "read_photo": "photos.read",
+    "load_model": "assets.builtin",
+    "EXPRESSIONS": "assets.arkit",
+    "Topology": "types",
+    "View": "types",
+    "LikenessError": "errors",
+    "PhotoError": "errors",
+    "NoFaceError": "errors",
+    "OutputError": "errors",
+    "AssetError": "errors",
+    "UsageError": "errors",
+}
+"""Public name -> the module that defines it, imported when the name is first used."""
+_RENAMED = {"read_photo": "read", "load_model": "load"}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'likeness' has no attribute {name!r}")
+    value = getattr(import_module(f"likeness.{_HOMES[name]}"), _RENAMED.get(name, name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_HOMES))

@@ -1,10 +1,25 @@
-"""Errors that a user may see: one line each, with what was seen and what to do, and an exit code of its own."""
+"""Errors that a user may see: one line each, with what was seen and what to do, and an exit code of its own.
+
+The command line ends with 0 when everything went well, with the code below of what went wrong, with `PARTIAL` when of
+several photos some failed or failed for different reasons, and with `INTERRUPTED` after Ctrl-C.
+"""
+
+PARTIAL = 7
+"""Exit code: of several photos some failed, or all failed for different reasons; summary.json says which and why."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 
 class LikenessError(Exception):
     """Base of all errors that are reported without a traceback. Exit code 1."""
 
     exit_code = 1
+
+
+class UsageError(LikenessError):
+    """A command or a call was given something that it does not take."""
+
+    exit_code = 2
 
 
 class PhotoError(LikenessError):

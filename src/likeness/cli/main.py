@@ -1,0 +1,119 @@
+"""The `likeness` command: picks a subcommand, and imports nothing but that one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from likeness.errors import INTERRUPTED, LikenessError, UsageError
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand.
+
+    Attributes:
+        module: Where it lives, below `likeness.cli`.
+        config: Its options, a dataclass in that module.
+        run: Its function there: config -> exit code or None.
+        help: One line.
+    """
+
+    module: str
+    config: str
+    run: str
+    help: str
+
+
+COMMANDS = {
+    "reconstruct": Command("reconstruct", "Reconstruct", "reconstruct", "photos to textured, rigged 3D faces"),
+    "demo": Command("demo", "Demo", "demo", "the same for a photo that is here already"),
+    "sheet": Command("sheet", "Sheet", "sheet", "a contact sheet: photo, overlay, shape, turned, neutral"),
+    "models": Command("models", "Models", "models", "what ships, from where, under which licence"),
+    "build": Command("build", "Build", "build", "build the face model from ICT-FaceKit"),
+    "label": Command("landmarks", "Label", "label", "fit the face model to the landmarks of photos"),
+    "train finder": Command("train", "Finder", "finder", "learn the face finder"),
+    "train landmarks": Command("landmarks", "Landmarks", "landmarks", "learn where dense landmarks lie on the model"),
+    "train regressor": Command("train", "Regressor", "regressor", "learn the regressor"),
+    "evaluate finder": Command("evaluate_finder", "EvaluateFinder", "evaluate_finder", "measure the face finder"),
+}
+"""Name on the command line, one or two words -> where it is."""
+PRODUCT = ("reconstruct", "demo", "sheet", "models")
+"""Commands that need no `learn` extra."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run a command and end the program with its exit code; the errors that a user may see take one line."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # names of files may hold what the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = dispatch(list(sys.argv[1:] if args is None else args)) or 0
+    except LikenessError as error:
+        complain(str(error))
+        code = error.exit_code
+    except KeyboardInterrupt:
+        complain("interrupted")
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+def dispatch(args: list[str]) -> int | None:
+    """Find the command that the arguments name, parse the rest, run it."""
+    if not args or args[0] in ("-h", "--help", "help"):
+        return overview(COMMANDS)
+    if args[0] in ("--version", "-V"):
+        from likeness import __version__
+
+        show(f"likeness {__version__}")
+        return 0
+    name = next((name for name in (" ".join(args[:2]), args[0]) if name in COMMANDS), None)
+    if name is None:
+        below = {key: command for key, command in COMMANDS.items() if key.startswith(args[0] + " ")}
+        if below and (len(args) == 1 or args[1] in ("-h", "--help")):
+            return overview(below)
+        raise UsageError(f"there is no command {' '.join(args[:2] if below else args[:1])!r}; see `likeness --help`")
+    return run(name, args[len(name.split()) :])
+
+
+def run(name: str, args: list[str]) -> int | None:
+    """Import a command, parse its arguments and run it."""
+    import tyro
+
+    command = COMMANDS[name]
+    try:
+        module = import_module(f"likeness.cli.{command.module}")
+        config = tyro.cli(getattr(module, command.config), prog=f"likeness {name}", args=args)
+        return getattr(module, command.run)(config)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("likeness"):
+            raise
+        extra = "demo" if name == "demo" else "learn"
+        raise UsageError(f"`likeness {name}` needs {error.name}: pip install 'likeness[{extra}]'") from None
+
+
+def overview(commands: dict[str, Command]) -> int:
+    """Print the commands, one line each."""
+    show("Usage: likeness COMMAND [OPTIONS]        from a photo to a textured, animatable 3D face\n")
+    for name, command in commands.items():
+        show(f"  {name:<18}{command.help}")
+    show("\n`likeness COMMAND --help` lists a command's options; `likeness --version` the version.")
+    if set(PRODUCT) <= set(commands):
+        show(f"Commands other than {', '.join(PRODUCT)} need more: pip install 'likeness[learn]'.")
+    return 0
+
+
+def show(text: str) -> None:
+    """A line on the standard output, as it is: nothing wrapped, coloured or interpreted."""
+    sys.stdout.write(text + "\n")
+
+
+def complain(text: str) -> None:
+    """One line on the standard error; what would break it in two is replaced."""
+    sys.stderr.write("likeness: " + "".join(c if c.isprintable() else "?" for c in text) + "\n")

@@ -1,0 +1,234 @@
+"""`likeness reconstruct`: photos to folders of results; one photo that fails does not stop the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+import likeness
+from likeness.cli import inputs
+from likeness.cli.main import complain, show
+from likeness.errors import PARTIAL, LikenessError, NoFaceError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from likeness.runtime.reconstruct import System
+
+FORMAT, VERSION = "likeness.summary", 1
+"""What summary.json calls itself; the version grows when a field changes its meaning."""
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Turn photos into textured, rigged 3D faces: OUTPUT/<photo>/face-1/face.glb and so on, from left to right.
+
+    Ends with 0 when all went well; 2 usage, 3 unusable photo, 4 no face, 5 cannot write, 6 missing model file, 7 some
+    of several photos failed, 130 interrupted.
+    """
+
+    photos: tyro.conf.Positional[tuple[Path, ...]]
+    """Pictures, or folders of pictures."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Folder for the results; is made where it is missing."""
+    format: str = "glb,obj,json,overlay"
+    """What to write, separated by commas."""
+    level: Literal["base", "dense"] = "dense"
+    """Level of the mesh: about 10,000 or 38,000 vertices."""
+    max_faces: int | None = None
+    """Only the largest faces of each photo, so many."""
+    min_face: float = 40.0
+    """Smallest face, in pixels after the photo's longer side is reduced to 640; less takes longer."""
+    head: Literal["own", "ict"] = "own"
+    """With `ict`, the full ICT head of the same codes is written too: head.glb, head.obj."""
+    ict: Path | None = None
+    """Checkout of ICT-FaceKit, for `--head ict`."""
+    overwrite: bool = False
+    """Replace results that are there already; files that are not ours stay."""
+
+
+@dataclass
+class Outcome:
+    """What became of one photo.
+
+    Attributes:
+        photo: As it was given.
+        folder: Of its results, below the output folder.
+        faces: Box, score and folder of each face.
+        error: What went wrong, or None.
+        seconds: Spent on it.
+    """
+
+    photo: Path
+    folder: str
+    faces: list[dict[str, Any]] = field(default_factory=list)
+    error: LikenessError | None = None
+    seconds: float = 0.0
+
+    def document(self) -> dict[str, Any]:
+        """As summary.json holds it."""
+        from likeness.runtime.reconstruct import printable
+
+        entry: dict[str, Any] = {"photo": printable(str(self.photo)), "folder": printable(self.folder), "faces": self.faces}
+        entry["seconds"] = round(self.seconds, 3)
+        if self.error is not None:
+            entry["error"] = {
+                "kind": type(self.error).__name__, "exit_code": self.error.exit_code, "message": printable(str(self.error)),
+            }  # fmt: skip
+        return entry
+
+
+def reconstruct(config: Reconstruct, system: System | None = None) -> int:
+    """Run over all photos, by default with the system that ships; returns the exit code."""
+    from likeness.runtime.reconstruct import shipped
+    from likeness.runtime.write import folders
+
+    formats = _formats(config.format)
+    _check_limits(config)
+    paths = inputs.photos(config.photos)
+    head = _ict_head(config)
+    with folders(config.output, ()):
+        pass  # that nothing can be written is said once, before any work
+    system = system or shipped(config.level)
+
+    def one(path: Path, folder: Path) -> list[dict[str, Any]]:
+        faces = likeness.reconstruct(path, max_faces=config.max_faces, min_face=config.min_face, system=system)
+        if not faces:
+            hint = " (--min-face 20 looks for smaller ones)" if config.min_face > 20 else ""
+            raise NoFaceError(f"{path}: no face was found{hint}")
+        return write_faces(faces, folder, lambda face: face.files(formats, head))
+
+    return batch(paths, config.output, config.overwrite, one, {"level": config.level, "formats": formats})
+
+
+def batch(
+    paths: Sequence[Path],
+    output: Path,
+    overwrite: bool,
+    one: Callable[[Path, Path], list[dict[str, Any]]],
+    settings: dict[str, Any],
+) -> int:
+    """Do `one(photo, folder)` for every photo, report each, and write summary.json; returns the exit code."""
+    outcomes: list[Outcome] = []
+    start = perf_counter()
+    try:
+        for path, name in zip(paths, inputs.folder_names(paths)):
+            begin = perf_counter()
+            outcome = Outcome(path, name)
+            outcomes.append(outcome)
+            try:
+                _check_free(output / name, overwrite)
+                outcome.faces = one(path, output / name)
+            except LikenessError as error:
+                outcome.error = error
+            except Exception as error:  # a fault of ours must not take the other photos with it
+                if os.environ.get("LIKENESS_TRACEBACK"):
+                    traceback.print_exc()
+                reason = f"{path}: unexpected {type(error).__name__} ({error}); set LIKENESS_TRACEBACK=1 to see where"
+                outcome.error = LikenessError(reason)
+            outcome.seconds = perf_counter() - begin
+            _report(outcome, output)
+    finally:
+        _write_summary(output, outcomes, len(paths), settings)
+    faces, failed = sum(len(o.faces) for o in outcomes), sum(o.error is not None for o in outcomes)
+    pace = f", {(perf_counter() - start) / faces:.2f} s a face" if faces else ""
+    show(f"{_count(len(outcomes), 'photo')}, {_count(faces, 'face')}, {failed} failed{pace}")
+    return exit_code([outcome.error for outcome in outcomes])
+
+
+def exit_code(errors: Sequence[LikenessError | None]) -> int:
+    """0 when all went well; the common code when all failed for the same reason; else `PARTIAL`."""
+    codes = {0 if error is None else error.exit_code for error in errors}
+    return codes.pop() if len(codes) == 1 else PARTIAL
+
+
+def write_faces(faces: Sequence[Any], folder: Path, files: Callable[[Any], dict[str, bytes]]) -> list[dict[str, Any]]:
+    """Write `folder/face-1` and so on, all together; faces of an earlier run that are not found again go."""
+    from likeness.runtime.reconstruct import RESULT_FILES
+    from likeness.runtime.write import folders, remove_results
+
+    entries = []
+    with folders(folder, RESULT_FILES) as temporary:
+        for number, face in enumerate(faces, 1):
+            place = temporary / f"face-{number}"
+            place.mkdir()
+            content = files(face)
+            for name, data in content.items():
+                (place / name).write_bytes(data)
+            box = [round(float(value), 2) for value in face.box]
+            entries.append({"folder": place.name, "files": sorted(content), "box": box, "score": round(float(face.score), 4)})
+    for old in folder.glob("face-*"):
+        if re.fullmatch(r"face-\d+", old.name) and int(old.name[5:]) > len(faces):
+            remove_results(old, RESULT_FILES)
+    return entries
+
+
+def _formats(text: str) -> list[str]:
+    from likeness.runtime.reconstruct import FORMATS
+
+    formats = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise UsageError(f"--format {text!r} is not understood; choose from {','.join(FORMATS)}")
+    return formats
+
+
+def _check_limits(config: Reconstruct) -> None:
+    if config.max_faces is not None and config.max_faces < 1:
+        raise UsageError(f"--max-faces is {config.max_faces}; one face is the least that can be asked for")
+    if not 1 <= config.min_face <= 640:
+        raise UsageError(f"--min-face is {config.min_face:g}; give pixels between 1 and 640")
+
+
+def _ict_head(config: Reconstruct) -> Any:
+    if config.head == "own":
+        if config.ict is not None:
+            raise UsageError("--ict is given, but not --head ict, which uses it")
+        return None
+    if config.ict is None:
+        raise UsageError("--head ict needs --ict, the path of a checkout of ICT-FaceKit")
+    from likeness.assets import ict
+
+    return ict.read(config.ict)
+
+
+def _check_free(folder: Path, overwrite: bool) -> None:
+    if overwrite or not folder.is_dir():
+        return
+    if any(re.fullmatch(r"face-\d+", place.name) for place in folder.iterdir()):
+        raise OutputError(f"{folder}: results are there already; add --overwrite to replace them")
+
+
+def _report(outcome: Outcome, output: Path) -> None:
+    if outcome.error is not None:
+        complain(str(outcome.error))
+        return
+    place = output / outcome.folder
+    show(f"{outcome.photo}: {_count(len(outcome.faces), 'face')} -> {place} ({outcome.seconds:.2f} s)")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _write_summary(output: Path, outcomes: Sequence[Outcome], planned: int, settings: dict[str, Any]) -> None:
+    from likeness.runtime.write import write_file
+
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "likeness": likeness.__version__,
+        **settings,
+        "photos_given": planned,
+        "photos_done": sum(outcome.error is None for outcome in outcomes),
+        "faces": sum(len(outcome.faces) for outcome in outcomes),
+        "photos": [outcome.document() for outcome in outcomes],
+    }
+    write_file(output / "summary.json", (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
