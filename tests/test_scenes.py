@@ -48,7 +48,7 @@ def test_splits_are_disjoint(folder):
 
 
 def test_missing_set_is_one_clear_error(tmp_path):
-    with pytest.raises(AssetError, match="LIKENESS_DATA"):
+    with pytest.raises(AssetError, match="sfhq"):
         portraits(tmp_path, "train", ("sfhq",))
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import tyro
 
 from likeness.errors import AssetError
 
@@ -34,9 +31,9 @@ class Finder:
     """Data folder that holds photos/; by default LIKENESS_DATA."""
     sets: tuple[str, ...] = field(default=("sfhq", "stylegan", "gan", "officials"))
     """Photo sets to learn from. gan states no licence: leave it out here to do without it."""
-    small_steps: int = 7000
+    small_steps: int = 5500
     """Steps on scenes of 224 pixels."""
-    steps: int = 2500
+    steps: int = 1500
     """Steps on scenes of 320 pixels, the size of use."""
     batch: int = 16
     """Scenes per step."""
@@ -71,18 +68,3 @@ def finder(config: Finder) -> None:
     path = config.output / loop.CHECKPOINT if config.export_only else loop.train(recipe, config.output, settings)
     checkpoint.load_weights(path, recipe)
     export(recipe.network, config.export or config.output / "finder.onnx", config.threshold, config.sets)
-
-
-COMMANDS = {"finder": (Finder, finder)}
-"""Name on the command line -> its configuration, and the function that runs it."""
-
-
-def main(args: Sequence[str] | None = None) -> None:
-    """Run one of the commands; `args` is what follows `likeness train`."""
-    configs = {name: config for name, (config, _) in COMMANDS.items()}
-    chosen = tyro.extras.subcommand_cli_from_dict(configs, prog="likeness train", args=args)
-    next(run for config, run in COMMANDS.values() if isinstance(chosen, config))(chosen)
-
-
-if __name__ == "__main__":
-    main()

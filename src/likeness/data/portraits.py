@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from likeness.data.folder import read_set
 from likeness.errors import AssetError
 from likeness.photos.detect import face_frame
 
@@ -38,31 +39,16 @@ class Portrait:
 
 
 def portraits(root: Path, split: str, sets: Sequence[str] = tuple(SETS)) -> list[list[Portrait]]:
-    """All photos of a split that have landmarks, one list per set.
+    """All photos of a split ("train", "validation" or "test") that have landmarks, one list per set.
 
     Args:
-        root: Folder that holds `<set>/` with pictures and `<set>.landmarks478.npz`.
-        split: "train", "validation" (number of the stem ends in 5; officials: every tenth from the fifth) or "test" (0).
+        root: Folder of the photo sets (see `data.folder`).
 
     Raises:
         AssetError: When a set is missing.
     """
-    found = []
-    for name in sets:
-        path = root / f"{name}.landmarks478.npz"
-        if not path.exists():
-            raise AssetError(f"{path}: no such file; LIKENESS_DATA must name a folder with photos/{name} and its landmarks")
-        with np.load(path, allow_pickle=False) as file:
-            names, points = [str(n) for n in file["name"]], file["points"].astype(np.float32)
-        folder = root / name
-        if name == "officials":
-            order = {str(f.relative_to(folder)): i % 10 for i, f in enumerate(sorted(folder.rglob("*.jpg")))}
-            digits = [order[n] for n in names]
-        else:
-            digits = [int(Path(n).stem[-1]) for n in names]
-        wanted = {"train": {1, 2, 3, 4, 6, 7, 8, 9}, "validation": {5}, "test": {0}}[split]
-        found.append([_portrait(folder / n, p) for n, p, d in zip(names, points, digits) if d in wanted])
-    return found
+    listings = [read_set(root, name, split) for name in sets]
+    return [[_portrait(l.root / l.name / file, p) for file, p in zip(l.files, l.points)] for l in listings]
 
 
 def _portrait(path: Path, points: np.ndarray) -> Portrait:

@@ -58,10 +58,15 @@ class Scenes:
         return {"image": scene.image, **maps(scene, self.size)}
 
 
-def compose(draw: Draw, random: np.random.Generator, size: int, pictures: tuple[str, ...]) -> Scene:
-    """A scene of one of four kinds: one large portrait, a sheet of photos, a group over a background, no face at all."""
+def compose(draw: Draw, random: np.random.Generator, size: int, pictures: tuple[str, ...],
+            smallest: float = SMALLEST) -> Scene:
+    """A scene of one of four kinds: one large portrait, a sheet of photos, a group over a background, no face at all.
+
+    Args:
+        smallest: Side in pixels of the smallest face to ask for; smaller ones are doubtful.
+    """
     kind = random.random()
-    canvas = _Canvas(_base(draw, random, size, pictures))
+    canvas = _Canvas(_base(draw, random, size, pictures), smallest)
     if kind < 0.34:
         _single(canvas, draw, random)
     elif kind < 0.44:
@@ -85,11 +90,20 @@ def compose(draw: Draw, random: np.random.Generator, size: int, pictures: tuple[
     return Scene(np.ascontiguousarray(image), boxes, doubtful)
 
 
+def negative(draw: Draw, random: np.random.Generator, size: int, pictures: tuple[str, ...]) -> np.ndarray:
+    """A degraded picture without a face, half of them with pasted patches; uint8 (size, size, 3)."""
+    canvas = _Canvas(_base(draw, random, size, pictures), SMALLEST * size / SIDE)
+    if random.random() < 0.5:
+        for _ in range(random.integers(1, 5)):
+            _decoy(canvas, draw, random, pictures)
+    return np.ascontiguousarray(degrade(canvas.image, random))
+
+
 class _Canvas:
     """A picture under construction, with the faces on it and a map of who covers what."""
 
-    def __init__(self, image: np.ndarray) -> None:
-        self.image = image
+    def __init__(self, image: np.ndarray, smallest: float = SMALLEST) -> None:
+        self.image, self.smallest = image, smallest
         self.size = image.shape[0]
         self.faces: list[tuple[float, float, float, float]] = []
         self.owner = np.zeros(image.shape[:2], np.int16)  # 0 nobody, k face k - 1, -1 something without a face
@@ -125,9 +139,9 @@ class _Canvas:
         for k, face in enumerate(self.faces):
             seen = float((self.owner == k + 1).sum()) / self._areas[k]
             inside = 0 <= face[0] < self.size and 0 <= face[1] < self.size
-            if seen > 0.55 and inside and face[2] >= 0.9 * SMALLEST:
+            if seen > 0.55 and inside and face[2] >= 0.9 * self.smallest:
                 sure.append(face)
-            elif seen > 0.08 or face[2] < 0.9 * SMALLEST:
+            elif seen > 0.08 or face[2] < 0.9 * self.smallest:
                 doubtful.append(face)
         return np.array(sure, np.float32).reshape(-1, 4), np.array(doubtful, np.float32).reshape(-1, 4)
 
@@ -274,7 +288,7 @@ def _sheet(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
 def _head(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
     """One more head in a group; sometimes a whole photo."""
     portrait, photo = draw(random)
-    face = _random_face(canvas.size, random, 0.85 * SMALLEST, 0.55 * canvas.size)
+    face = _random_face(canvas.size, random, 0.85 * canvas.smallest, 0.55 * canvas.size)
     if random.random() < 0.5:
         photo = recolor(photo, random)
     placed = place(portrait, photo, face, random.random() < 0.5, canvas.size)
@@ -285,7 +299,7 @@ def _head(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
 def _decoy(canvas: _Canvas, draw: Draw, random: np.random.Generator, pictures: tuple[str, ...]) -> None:
     """A patch without a face, with the outline, the feather and the place of one."""
     portrait, photo = draw(random)
-    face = _random_face(canvas.size, random, 0.85 * SMALLEST, 0.55 * canvas.size)
+    face = _random_face(canvas.size, random, 0.85 * canvas.smallest, 0.55 * canvas.size)
     kind, edge = random.random(), max(photo.shape[:2])
     if kind < 0.4:
         photo = painted_over(portrait, photo, random)
