@@ -6,7 +6,8 @@ import pytest
 
 from likeness import color
 from likeness.assets import toy
-from likeness.geometry.cameras import project, project_with_depth, to_camera, transform_view
+from likeness.geometry.cameras import project, to_camera, transform_view
+from likeness.geometry.mesh import vertex_normals
 from likeness.runtime import draw, eyes
 from likeness.runtime.sight import locate, look
 from likeness.runtime.unwrap import complete, light_ratio, unwrap
@@ -28,9 +29,17 @@ def face():
     return model.decode(np.zeros(6), np.zeros(51)), model.topology("base")
 
 
+def normals(vertices, view, topology):
+    return vertex_normals(vertices, topology.triangles) @ view.rotation.T
+
+
+def located(vertices, view, topology, size):
+    return locate(to_camera(vertices, view), normals(vertices, view, topology), view, topology, size)
+
+
 def on_skin(face, view, size=SIZE):
     vertices, topology = face
-    texels = locate(vertices, to_camera(vertices, view), view, topology, size)
+    texels = located(vertices, view, topology, size)
     return texels, texels.part == 1
 
 
@@ -111,15 +120,15 @@ def eye_texture(shift):
     model = toy.head()
     vertices, topology = model.decode(np.zeros(6), np.zeros(51)), model.topology("base")
     view = draw.portrait(vertices, (640, 640))
-    texels = locate(vertices, to_camera(vertices, view), view, topology, SIZE)
-    texture = np.full((SIZE, SIZE, 3), (200, 150, 130), np.uint8)
+    texels = located(vertices, view, topology, 2 * SIZE)
+    texture = np.full((2 * SIZE, 2 * SIZE, 3), (200, 150, 130), np.uint8)
     for name in eyes.PARTS:
         ball = eyes.Ball.of(vertices, topology, topology.parts[name])
         on = (texels.triangle >= 0) & ball.triangles[texels.triangle]
         points = (vertices[topology.triangles[texels.triangle]] * texels.weights[..., None]).sum(-2)
         pole = np.array([np.sin(shift), 0, np.cos(shift)])
         angle = np.arccos(np.clip(ball.directions(points) @ pole, -1, 1))
-        colours = np.where((angle < eyes.IRIS)[..., None], (40, 70, 110), (225, 220, 215))
+        colours = np.where((angle < ball.iris)[..., None], (40, 70, 110), (225, 220, 215))
         texture[on] = colours[on]
     return texture, texels, vertices, topology, view
 
@@ -127,7 +136,7 @@ def eye_texture(shift):
 @pytest.mark.parametrize("shift", [0.0, 0.2, -0.25])
 def test_the_iris_is_there_once_and_centred(shift):
     texture, texels, vertices, topology, view = eye_texture(shift)
-    found = unwrap(draw.textured(vertices, topology, texture, view), vertices, view, topology, SIZE)
+    found = unwrap(draw.textured(vertices, topology, texture, view), vertices, view, topology, 2 * SIZE)
     for name in eyes.PARTS:
         ball = eyes.Ball.of(vertices, topology, topology.parts[name])
         on = (texels.triangle >= 0) & ball.triangles[texels.triangle]
@@ -136,8 +145,8 @@ def test_the_iris_is_there_once_and_centred(shift):
         angle = np.arccos(np.clip(directions[..., 2], -1, 1))
         dark = on & (found[..., 0] < 110)
         assert np.abs(directions[dark][:, :2].mean(0)).max() < 0.09
-        assert dark[on & (angle < 0.75 * eyes.IRIS)].mean() > 0.95
-        assert dark[on & (angle > 1.35 * eyes.IRIS) & (angle < 1.2)].mean() < 0.05
+        assert dark[on & (angle < 0.75 * ball.iris)].mean() > 0.95
+        assert dark[on & (angle > 1.35 * ball.iris) & (angle < 1.2)].mean() < 0.05
 
 
 def test_an_eye_that_is_hidden_is_the_other_one(face):
@@ -153,7 +162,7 @@ def test_an_eye_that_is_hidden_is_the_other_one(face):
 def test_the_z_buffer_sees_parts_where_they_are(face):
     vertices, topology = face
     view = draw.portrait(vertices, (300, 300))
-    sight = look(project_with_depth(vertices, view), view, topology)
+    sight = look(to_camera(vertices, view), normals(vertices, view, topology), view, topology)
     for number, name in enumerate(topology.parts, start=1):
         if name.startswith("eye"):
             spot = (project(vertices[topology.parts[name]][:1], view)[0] - sight.corner) * sight.scale

@@ -14,8 +14,8 @@ from likeness.runtime.sight import Photo, Sight, Texels, exposure, extent, smoot
 from likeness.types import Topology, View
 
 PARTS = ("eye_left", "eye_right")
-IRIS, PUPIL = np.radians(29.0), np.radians(11.0)
-"""Angles between the pole and the edges of iris and pupil: 5.9 and 2.3 mm on a ball of 12 mm."""
+IRIS, PUPIL = 5.9, 2.2
+"""mm, radii of the iris, which varies by a twentieth between people, and of the pupil in ordinary light."""
 SEARCH = np.radians(np.array([26.0, 14.0]))
 """How far aside, and up or down, the photo's iris may lie from where the mesh looks."""
 CONTRAST = 0.12
@@ -71,6 +71,11 @@ class Ball:
         """Unit vectors (..., 3) along the axes from the centre to points (..., 3)."""
         local = (points - self.centre) @ self.axes.T
         return local / np.maximum(np.linalg.norm(local, axis=-1, keepdims=True), 1e-9)
+
+    @property
+    def iris(self) -> float:
+        """Radians between the pole and the edge of the iris."""
+        return float(np.arcsin(min(IRIS / self.radius, 1.0)))
 
     def points(self, directions: np.ndarray) -> np.ndarray:
         """Points (..., 3) mm of the sphere at unit vectors along the axes."""
@@ -141,8 +146,8 @@ class _Eye:
         colours, trust = self.colours(_bent(x, y))
         brightness = colours.mean(-1) * trust
         mean = brightness.sum() / max(trust.sum(), 1e-6)
-        radius = np.hypot(x, y)
-        disc, ring = (radius < 0.93 * IRIS), (radius > 1.07 * IRIS) & (radius < 1.75 * IRIS)
+        radius = np.hypot(x, y) / self.ball.iris
+        disc, ring = radius < 0.93, (radius > 1.07) & (radius < 1.75)
         sums = [_around(values, kernel) for kernel in (disc, ring) for values in (brightness, trust)]
         known = (sums[1] > 0.15 * disc.sum()) & (sums[3] > 0.05 * ring.sum())
         score = (sums[2] / np.maximum(sums[3], 1e-6) - sums[0] / np.maximum(sums[1], 1e-6)) / max(mean, 1e-6)
@@ -157,11 +162,11 @@ class _Eye:
         """Colours (h, w, 3) of the ball's texels, and which share of its front the photo shows."""
         colours, trust = self.colours(self.directions @ self.gaze().T)
         angle = np.arccos(np.clip(self.directions[..., 2], -1, 1))
-        front = angle < 1.5 * IRIS
+        front = angle < 1.5 * self.ball.iris
         shown = float(trust[front].sum() / max(front.sum(), 1))
         if shown < HIDDEN:
             trust = np.zeros_like(trust)
-        profile = _profile(colours, trust, angle, light)
+        profile = _profile(colours, trust, angle, _ordinary(self.ball.iris, light))
         rest = np.stack([np.interp(angle, BINS, profile[:, i]) for i in range(3)], -1)
         return trust[..., None] * colours + (1 - trust[..., None]) * rest, shown
 
@@ -178,12 +183,11 @@ def _around(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return cv2.filter2D(values.astype(np.float32), -1, kernel.astype(np.float32), borderType=cv2.BORDER_CONSTANT)
 
 
-def _profile(colours: np.ndarray, trust: np.ndarray, angle: np.ndarray, light: float) -> np.ndarray:
+def _profile(colours: np.ndarray, trust: np.ndarray, angle: np.ndarray, ordinary: np.ndarray) -> np.ndarray:
     """(len(BINS), 3) colours by angle from the pole: the photo's means, continued by an ordinary eye's."""
     row = np.rint(angle / (BINS[1] - BINS[0])).astype(int).ravel()
     mass = np.bincount(row, trust.ravel(), len(BINS))
     sums = np.stack([np.bincount(row, (trust * colours[..., i]).ravel(), len(BINS)) for i in range(3)], -1)
-    ordinary = _ordinary(light)
     total = mass.sum()
     if total > 0:  # the ordinary eye in this eye's exposure
         expected = (mass[:, None] * ordinary).sum(0) / total
@@ -192,15 +196,16 @@ def _profile(colours: np.ndarray, trust: np.ndarray, angle: np.ndarray, light: f
     return (sums + prior * ordinary) / (mass + prior)[:, None]
 
 
-def _ordinary(light: float) -> np.ndarray:
-    """(len(BINS), 3) an ordinary brown eye's colours by angle from the pole."""
-    dark = np.full(3, 0.008)
-    edge = smoothstep(BINS, 0.93 * IRIS, 1.05 * IRIS)[:, None]
-    iris = dark + smoothstep(BINS, 0.85 * PUPIL, 1.15 * PUPIL)[:, None] * (np.array(BROWN) - dark)
-    iris = iris * (1 - 0.5 * smoothstep(BINS, 0.75 * IRIS, IRIS))[:, None]
+def _ordinary(iris: float, light: float) -> np.ndarray:
+    """(len(BINS), 3) an ordinary brown eye's colours by angle from the pole; `iris` is the angle of its iris."""
+    angle = BINS / iris
+    dark, brown, pupil = np.full(3, 0.008), np.array(BROWN), PUPIL / IRIS
+    colours = dark + smoothstep(angle, 0.85 * pupil, 1.15 * pupil)[:, None] * (brown - dark)
+    colours = colours * (1 - 0.5 * smoothstep(angle, 0.75, 1.0))[:, None]
     behind = smoothstep(BINS, np.radians(45), np.radians(85))[:, None]
     white = np.array(WHITE) * (1 - behind) + np.array(RED) * behind
-    return light * (iris * (1 - edge) + white * edge)
+    edge = smoothstep(angle, 0.93, 1.05)[:, None]
+    return light * (colours * (1 - edge) + white * edge)
 
 
 def _line_socket(texture: np.ndarray, part: np.ndarray, number: int, window: tuple[slice, slice], ball: np.ndarray) -> None:

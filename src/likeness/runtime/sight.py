@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from likeness import color
-from likeness.geometry.mesh import vertex_normals
+from likeness.geometry.cameras import to_pixels
 from likeness.render.kernels import kernel
 from likeness.render.rasterize_numba import rasterize
 from likeness.types import Topology, View
@@ -17,6 +17,8 @@ SEEN = 480
 """Pixels; height of the face in the z-buffer that decides on visibility, whatever the photo's resolution."""
 ORDINARY = 0.30
 """Linear brightness of skin in ordinary light: between fair skin (0.4) and dark skin (0.1), nearer to the first."""
+OUTLINE = 12
+"""z-buffer pixels (5 mm) from the head's outline from which on the photo surely shows the head, not what is behind it."""
 FACING = 0.55
 """Cosine between surface and line of sight from which a texel counts as facing the camera. Ours."""
 
@@ -30,6 +32,8 @@ class Sight:
         corner: (2,) photo pixel at which the z-buffer begins.
         depth: (h, w) mm, infinite where empty.
         part: (h, w) uint8: 0 nothing, k the k-th part of the topology counted from 1.
+        inland: (h, w) float32 z-buffer pixels to the head's outline; the mesh's own border, where the head goes on
+            beyond the mesh, does not count.
         millimetres: Size of a z-buffer pixel at the face.
     """
 
@@ -37,7 +41,14 @@ class Sight:
     corner: np.ndarray
     depth: np.ndarray
     part: np.ndarray
+    inland: np.ndarray
     millimetres: float
+
+    def at(self, values: np.ndarray, places: np.ndarray, outside: float, how: int = cv2.INTER_NEAREST) -> np.ndarray:
+        """Values (h, w) of the z-buffer at photo pixels (..., 2), `outside` beyond it."""
+        spots = ((places - self.corner) * self.scale - 0.5).astype(np.float32)
+        spots = np.clip(spots, -2, np.array(values.shape[1::-1], np.float32) + 2)
+        return cv2.remap(values, spots, None, how, borderMode=cv2.BORDER_CONSTANT, borderValue=outside)
 
 
 @dataclass(frozen=True)
@@ -61,14 +72,16 @@ class Texels:
     cosine: np.ndarray
 
 
-def look(points: np.ndarray, view: View, topology: Topology) -> Sight:
+def look(camera: np.ndarray, normals: np.ndarray, view: View, topology: Topology) -> Sight:
     """Draw the parts into a z-buffer around the face.
 
     Args:
-        points: (V, 3) x px, y px, depth mm.
+        camera: (V, 3) mm, the posed face in the camera's frame.
+        normals: (V, 3) unit normals in the camera's frame.
         view: Camera of the photo.
         topology: Connectivity of the vertices.
     """
+    points = np.concatenate([to_pixels(camera, view), -camera[:, 2:]], -1)
     used = points[np.unique(topology.triangles)]
     low, high = used[:, :2].min(0), used[:, :2].max(0)
     scale = SEEN / max(float((high - low).max()), 1e-3)
@@ -77,7 +90,22 @@ def look(points: np.ndarray, view: View, topology: Topology) -> Sight:
     moved = np.concatenate([(points[:, :2] - corner) * scale, points[:, 2:]], 1)
     triangle, _, depth = rasterize(moved, topology.triangles, size)
     part = np.where(triangle >= 0, _parts(topology)[topology.triangles[:, 0]][triangle], 0).astype(np.uint8)
-    return Sight(scale, corner, depth, part, float(np.median(used[:, 2]) / view.focal / scale))
+    facing = -(camera * normals).sum(1) > 0.25 * np.linalg.norm(camera, axis=1)
+    inland = _inland(part, moved, facing, topology)
+    return Sight(scale, corner, depth, part, inland, float(np.median(used[:, 2]) / view.focal / scale))
+
+
+def _inland(part: np.ndarray, points: np.ndarray, facing: np.ndarray, topology: Topology) -> np.ndarray:
+    """Distance (h, w) of covered pixels to the outline.
+
+    The mesh ends at hairline, ears and throat, but the head does not: uncovered pixels near a border vertex that faces
+    the camera still show the head, and are no outside.
+    """
+    outside = (part == 0).astype(np.uint8)
+    border = np.isclose(topology.uv, 0, atol=1e-4) | np.isclose(topology.uv, 1, atol=1e-4)
+    for x, y in np.rint(points[border.any(1) & facing, :2]).astype(int).tolist():
+        cv2.circle(outside, (x, y), OUTLINE + 2, 0, -1)
+    return cv2.distanceTransform(1 - outside, cv2.DIST_L2, 5)
 
 
 def _parts(topology: Topology) -> np.ndarray:
@@ -88,19 +116,18 @@ def _parts(topology: Topology) -> np.ndarray:
     return parts
 
 
-def locate(vertices: np.ndarray, camera: np.ndarray, view: View, topology: Topology, size: int) -> Texels:
+def locate(camera: np.ndarray, normals: np.ndarray, view: View, topology: Topology, size: int) -> Texels:
     """Where each texel's centre lies in the photo, and how the surface stands to the camera there.
 
     Args:
-        vertices: (V, 3) mm, model frame.
-        camera: (V, 3) mm, the same in the camera's frame.
+        camera: (V, 3) mm, the posed face in the camera's frame.
+        normals: (V, 3) unit normals in the camera's frame.
         view: Camera of the photo.
         topology: Connectivity, chart and parts.
         size: Texels along a side.
     """
     flat = np.concatenate([topology.uv * size, np.full((len(topology.uv), 1), 2.0)], 1)
     triangle, weights, _ = rasterize(flat, topology.triangles, (size, size), cull=False)
-    normals = vertex_normals(vertices, topology.triangles) @ np.asarray(view.rotation).T
     places = np.full((size, size, 2), -1e6, np.float32)
     depth, cosine = np.zeros((size, size), np.float32), np.full((size, size), -1, np.float32)
     principal = np.asarray(view.principal, np.float64)
@@ -151,8 +178,9 @@ class Photo:
     def around(cls, image: np.ndarray, points: np.ndarray, texels: Texels) -> Photo:
         """Cut the photo around the projected points (n, 2) and reduce it so that a texel sees about one pixel."""
         height, width = image.shape[:2]
-        low = np.clip(np.floor(points.min(0)).astype(int) - 8, 0, [width - 1, height - 1])
-        high = np.clip(np.ceil(points.max(0)).astype(int) + 8, low + 1, [width, height])
+        margin = 8 + int(0.06 * np.ptp(points, axis=0).max())
+        low = np.clip(np.floor(points.min(0)).astype(int) - margin, 0, [width - 1, height - 1])
+        high = np.clip(np.ceil(points.max(0)).astype(int) + margin, low + 1, [width, height])
         part = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
         here, there = (slice(0, -1, 4),) * 2, (slice(1, None, 4),) * 2  # neighbours along the diagonal, every fourth
         facing = (texels.cosine[here] > FACING) & (texels.triangle[there] == texels.triangle[here])
@@ -196,9 +224,7 @@ def within(sight: Sight, part: int, places: np.ndarray, margin: float) -> np.nda
         margin: z-buffer pixels.
     """
     inside = cv2.distanceTransform((sight.part == part).astype(np.uint8), cv2.DIST_L2, 5)
-    spots = ((places - sight.corner) * sight.scale - 0.5).astype(np.float32)
-    spots = np.clip(spots, -2, np.array(sight.part.shape[1::-1], np.float32) + 2)
-    return smoothstep(cv2.remap(inside, spots, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), 0.5, margin)
+    return smoothstep(sight.at(inside, places, 0, cv2.INTER_LINEAR), 0.5, margin)
 
 
 def exposure(texture: np.ndarray, texels: Texels) -> float:

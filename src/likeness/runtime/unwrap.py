@@ -12,22 +12,29 @@ import numpy as np
 from likeness import color
 from likeness.export.textures import fill
 from likeness.geometry.cameras import to_camera, to_pixels
+from likeness.geometry.mesh import vertex_normals
 from likeness.runtime import eyes, mouth
-from likeness.runtime.sight import FACING, Photo, Sight, Texels, feather, locate, look, smoothstep
+from likeness.runtime.sight import FACING, OUTLINE, Photo, Sight, Texels, feather, locate, look, smoothstep
 from likeness.types import Topology, View
 
-GRAZING = 0.12
-"""Cosine between surface and line of sight below which a texel is not trusted; above `FACING` it is fully. Ours: at 0.12
-a pixel of the photo is stretched over eight texels."""
+GRAZING = 0.17
+"""Cosine between surface and line of sight below which a texel is not trusted; above `FACING` it is fully. Ours: at 0.17
+a pixel of the photo is stretched over six texels."""
 BIAS = 1.0
 """mm that a texel may lie behind the z-buffer and still be the surface seen there."""
 NEARBY = 6
-"""z-buffer pixels (about 2.5 mm): texels so near to something in front of them are not trusted, because fits are off by
-that much and the front's colour would be printed on what lies behind (the nose on the cheek)."""
+"""z-buffer pixels (about 2.5 mm): texels so near to something in front of them are hardly trusted, because fits are off
+by that much and the front's colour would be printed on what lies behind (the nose on the cheek)."""
 STEP = 3.0
 """mm; how much nearer something must be to count as in front."""
+DOUBT = 0.3
+"""Trust in texels that are visible but near to something in front; it counts only where nothing better is known."""
+ENOUGH = 0.25
+"""Trust from which on a colour is not mixed with a continuation of its surroundings."""
 MIRRORED = 0.9
 """Trust in the mirror image of a texel, relative to the texel itself."""
+DARKEST = np.float32(0.01)
+"""Linear brightness below which differences of colour are noise."""
 LIGHT_LIMIT = 3.0
 """Largest factor by which the light of the two halves may differ."""
 
@@ -47,13 +54,15 @@ def unwrap(image: np.ndarray, vertices: np.ndarray, view: View, topology: Topolo
     """
     vertices = np.asarray(vertices, np.float64)
     camera = to_camera(vertices, view)
-    points = np.concatenate([to_pixels(camera, view), -camera[:, 2:]], -1)
-    sight = look(points, view, topology)
-    texels = locate(vertices, camera, view, topology, size)
-    photo = Photo.around(image, points[np.unique(topology.triangles), :2], texels)
+    normals = vertex_normals(vertices, topology.triangles) @ np.asarray(view.rotation).T
+    sight = look(camera, normals, view, topology)
+    texels = locate(camera, normals, view, topology, size)
+    photo = Photo.around(image, to_pixels(camera[np.unique(topology.triangles)], view), texels)
     skin = texels.part == 1 + list(topology.parts).index("skin")
+    colours = photo.sample(texels.places)
     trust = np.where(skin, trusted(texels, sight, image.shape[:2]), np.float32(0))
-    texture = complete(photo.sample(texels.places), trust)
+    trust *= 1 - doubtful(texels, sight) * foreign(colours, trust, surroundings(sight, photo))
+    texture = complete(colours, trust)
     texture = eyes.paint(texture, texels, sight, photo, vertices, view, topology)
     texture = mouth.paint(texture, texels, sight, photo, topology)
     return color.encode(texture)
@@ -64,29 +73,79 @@ def trusted(texels: Texels, sight: Sight, size: tuple[int, int]) -> np.ndarray:
     near = cv2.erode(sight.depth, np.ones((2 * NEARBY + 1, 2 * NEARBY + 1)))
     here = cv2.dilate(np.where(np.isinf(sight.depth), 0, sight.depth), np.ones((3, 3)))
     here = np.where(here == 0, np.inf, here).astype(np.float32)
-    spots = ((texels.places - sight.corner) * sight.scale - 0.5).astype(np.float32)
-    spots = np.clip(spots, -2, np.array(sight.depth.shape[1::-1], np.float32) + 2)
-    border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": np.inf}
-    surface, front = (cv2.remap(d, spots, None, cv2.INTER_NEAREST, **border) for d in (here, near))
+    surface, front = sight.at(here, texels.places, np.inf), sight.at(near, texels.places, np.inf)
     cosine = np.clip(texels.cosine, 1e-3, 1)
     slope = np.sqrt(1 - cosine**2) / cosine
     visible = (texels.cosine > 0) & (texels.depth <= surface + BIAS)
-    visible &= texels.depth <= front + STEP + 1.3 * NEARBY * sight.millimetres * slope
-    height, width = size
+    clear = visible & (texels.depth <= front + STEP + 1.3 * NEARBY * sight.millimetres * slope)
+    size_of_chart = texels.part.shape[0]
+    trust = DOUBT * feather(visible, size_of_chart) + (1 - DOUBT) * feather(clear, size_of_chart)
     x, y = texels.places[..., 0], texels.places[..., 1]
-    edge = np.minimum(np.minimum(x, width - x), np.minimum(y, height - y))
-    trust = feather(visible, texels.places.shape[0]) * smoothstep(texels.cosine, GRAZING, FACING)
-    return (trust * smoothstep(edge * sight.scale, 0, NEARBY)).astype(np.float32)
+    edge = np.minimum(np.minimum(x, size[1] - x), np.minimum(y, size[0] - y))
+    trust *= smoothstep(texels.cosine, GRAZING, FACING) * smoothstep(edge * sight.scale, 0, NEARBY)
+    return (trust * smoothstep(sight.at(sight.inland, texels.places, 0), 4, OUTLINE)).astype(np.float32)
+
+
+def doubtful(texels: Texels, sight: Sight) -> np.ndarray:
+    """Where the photo may show something else than the face: (S, S) in [0, 1].
+
+    Along the outline, where the surface turns away, and at the throat, where clothes begin.
+    """
+    outline = 1 - smoothstep(sight.at(sight.inland, texels.places, 0), OUTLINE, 2.5 * OUTLINE)
+    turning = 1 - smoothstep(texels.cosine, FACING - 0.2, FACING + 0.1)
+    rows = np.linspace(0, 1, texels.part.shape[0], dtype=np.float32)[:, None]
+    return np.maximum(np.maximum(outline, turning), smoothstep(rows, 0.86, 0.92))
+
+
+def surroundings(sight: Sight, photo: Photo) -> np.ndarray:
+    """Colours (n, 3) of the photo just beyond the head's outline."""
+    beyond = cv2.distanceTransform((sight.part == 0).astype(np.uint8), cv2.DIST_L2, 5)
+    rows, columns = np.nonzero((sight.inland == 0) & (beyond > 3) & (beyond < 2.5 * OUTLINE))
+    places = (np.stack([columns, rows], -1)[::7] + 0.5) / sight.scale + sight.corner
+    inside = ((places > photo.corner) & (places < photo.corner + photo.pixels.shape[1::-1] / photo.scale)).all(1)
+    return photo.sample(places[inside][None].astype(np.float32))[0]
+
+
+def foreign(colours: np.ndarray, trust: np.ndarray, beyond: np.ndarray) -> np.ndarray:
+    """How foreign each colour (S, S, 3) is to the face: (S, S) in [0, 1].
+
+    Foreign is what is far from the colours that are surely of this face, or nearer to those beyond its outline; both
+    are normal distributions of the logarithm.
+
+    Args:
+        colours: (S, S, 3) linear RGB.
+        trust: (S, S) in [0, 1].
+        beyond: (n, 3) linear RGB, any number.
+    """
+    sure = colours[::4, ::4][trust[::4, ::4] > 0.8]
+    if len(sure) < 100:
+        return np.zeros_like(trust)
+    tones = np.log(np.maximum(colours, 0) + DARKEST)
+    far, face = _unlikeliness(tones, sure)
+    result = smoothstep(far, 7, 16)  # 7 and 0.1 percent of a normal distribution in three dimensions lie beyond
+    if len(beyond) >= 100:
+        result = np.maximum(result, smoothstep(face - _unlikeliness(tones, beyond)[1], 0, 4))
+    return result
+
+
+def _unlikeliness(tones: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Squared Mahalanobis distance of logarithms (S, S, 3) from colours (n, 3), and that plus log det of the covariance."""
+    known = np.log(np.maximum(samples, 0) + DARKEST)
+    covariance = np.cov(known.T) + 0.03 * np.eye(3)
+    offset = tones - known.mean(0).astype(np.float32)
+    distance = ((offset @ np.linalg.inv(covariance).astype(np.float32)) * offset) @ np.ones(3, np.float32)
+    return distance, distance + np.float32(np.linalg.slogdet(covariance)[1])
 
 
 def complete(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
     """Colours (S, S, 3) where they are trusted, else the mirrored side in this side's light, else a continuation."""
     other, other_trust = colours[:, ::-1], MIRRORED * trust[:, ::-1]
     lit = other * light_ratio(colours, trust)
-    rest = (1 - trust) * other_trust
-    total = trust + rest
-    mixed = (trust[..., None] * colours + rest[..., None] * lit) / np.maximum(total, 1e-6)[..., None]
-    return fill(mixed, np.clip(total, 0, 1))
+    own = trust * trust  # where both sides are doubtful the better one should win clearly
+    rest = (1 - own) * other_trust * other_trust
+    total = own + rest
+    mixed = (own[..., None] * colours + rest[..., None] * lit) / np.maximum(total, 1e-6)[..., None]
+    return fill(mixed, np.clip(total / ENOUGH**2, 0, 1))
 
 
 def light_ratio(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
