@@ -32,16 +32,16 @@ COMMANDS = {
     "reconstruct": Command("reconstruct", "Reconstruct", "reconstruct", "photos to textured, rigged 3D faces"),
     "demo": Command("demo", "Demo", "demo", "the same for a photo that is here already"),
     "sheet": Command("sheet", "Sheet", "sheet", "a contact sheet: photo, overlay, shape, turned, neutral"),
-    "models": Command("models", "Models", "models", "what ships, from where, under which licence"),
-    "build": Command("build", "Build", "build", "build the face model from ICT-FaceKit"),
     "label": Command("landmarks", "Label", "label", "fit the face model to the landmarks of photos"),
     "train finder": Command("train", "Finder", "finder", "learn the face finder"),
     "train landmarks": Command("landmarks", "Landmarks", "landmarks", "learn where dense landmarks lie on the model"),
-    "train regressor": Command("train", "Regressor", "regressor", "learn the regressor"),
     "evaluate finder": Command("evaluate_finder", "EvaluateFinder", "evaluate_finder", "measure the face finder"),
+    "evaluate landmarks": Command("evaluate", "EvaluateLandmarks", "evaluate_landmarks", "measure landmarks on photos"),
+    "evaluate shape": Command("evaluate", "EvaluateShape", "evaluate_shape", "measure shapes on renders of known codes"),
+    "evaluate scan": Command("evaluate", "EvaluateScan", "evaluate_scan", "measure shapes on a head scan"),
 }
 """Name on the command line, one or two words -> where it is."""
-PRODUCT = ("reconstruct", "demo", "sheet", "models")
+PRODUCT = ("reconstruct", "demo", "sheet")
 """Commands that need no `learn` extra."""
 
 
