@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
+from likeness import color
 from likeness.errors import AssetError
+from likeness.geometry import cameras
 from likeness.geometry.alignment import similarity
 from likeness.geometry.closest import closest_points
 from likeness.geometry.mesh import edges, vertex_normals
+from likeness.render.rasterize_numba import rasterize
+from likeness.types import View
 
 RADIUS = 95.0
 """Faces are compared within this distance of the nose tip, mm (Sanyal et al. 2019, "RingNet", the NoW benchmark)."""
@@ -25,13 +30,19 @@ class Scan:
         triangles: (T, 3).
         landmarks: (7, 3) mm: outer and inner corner of the right eye, inner and outer corner of the left, nose tip, right
             and left corner of the mouth.
+        uv: (T, 3, 2) texture coordinates of the triangles' corners, v down (this scan's file differs from the OBJ custom).
+        texture: (h, w, 3) uint8 sRGB, or None.
     """
 
     vertices: np.ndarray
     triangles: np.ndarray
     landmarks: np.ndarray
+    uv: np.ndarray | None = None
+    texture: np.ndarray | None = None
 
 
+STEERING = 1200
+"""About as many scan points steer the alignment; all are measured at the end."""
 LANDMARKS_OF_68 = (36, 39, 42, 45, 30, 48, 54)
 """The seven points of a scan among the Multi-PIE 68."""
 LEE_UNIT = 43.0
@@ -44,26 +55,43 @@ LEE_LANDMARKS = (
 
 
 def lee_perry_smith(folder: Path) -> Scan:
-    """Read the scan "Infinite" (Lee Perry-Smith, CC-BY 3.0) from a folder with `head.obj`."""
-    vertices, triangles = _read_obj(Path(folder) / "head.obj")
-    return Scan(vertices * LEE_UNIT, triangles, np.array(LEE_LANDMARKS) * LEE_UNIT)
+    """Read the scan "Infinite" (Lee Perry-Smith, CC-BY 3.0) from a folder with `head.obj` and `color.jpg`."""
+    vertices, triangles, uv = _read_obj(Path(folder) / "head.obj")
+    picture = cv2.imread(str(Path(folder) / "color.jpg"))
+    texture = None if picture is None else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    return Scan(vertices * LEE_UNIT, triangles, np.array(LEE_LANDMARKS) * LEE_UNIT, uv, texture)
 
 
-def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (V, 3) in the file's unit and triangles (T, 3) of an OBJ file."""
+def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices (V, 3) in the file's unit, triangles (T, 3) and texture coordinates of their corners (T, 3, 2)."""
     try:
         lines = [line.split() for line in path.read_text().splitlines()]
     except OSError as error:
         raise AssetError(f"cannot read the scan {path}: {error.strerror}") from None
     vertices = np.array([line[1:4] for line in lines if line[:1] == ["v"]], np.float64)
-    triangles = []
-    for line in lines:
-        if line[:1] == ["f"]:
-            corners = [int(word.split("/")[0]) - 1 for word in line[1:]]
-            triangles += [(corners[0], corners[k], corners[k + 1]) for k in range(1, len(corners) - 1)]
-    if not len(vertices) or not triangles:
+    uv = np.array([line[1:3] for line in lines if line[:1] == ["vt"]] or [[0, 0]], np.float64)
+    corners = []
+    for words in (line[1:] for line in lines if line[:1] == ["f"]):
+        pairs = [[int(number or 1) - 1 for number in (word + "/1").split("/")[:2]] for word in words]
+        corners += [(pairs[0], pairs[k], pairs[k + 1]) for k in range(1, len(pairs) - 1)]
+    if not len(vertices) or not corners:
         raise AssetError(f"{path}: no mesh in this file")
-    return vertices, np.array(triangles, np.int32)
+    corners = np.array(corners, np.int32)
+    return vertices, np.ascontiguousarray(corners[..., 0]), uv[corners[..., 1]]
+
+
+def photograph(scan: Scan, view: View) -> np.ndarray:
+    """A picture (h, w, 3) uint8 sRGB of a textured scan, softly lit from the camera, before grey."""
+    points = cameras.project_with_depth(scan.vertices, view).astype(np.float32)
+    triangle, weights, _ = rasterize(points, scan.triangles, view.size)
+    seen, corners = triangle >= 0, scan.triangles[np.maximum(triangle, 0)]
+    places = (scan.uv[np.maximum(triangle, 0)] * weights[..., None]).sum(2)
+    height, width = scan.texture.shape[:2]
+    x, y = places[..., 0] * width - 0.5, places[..., 1] * height - 0.5
+    colors = cv2.remap(color.decode(scan.texture).astype(np.float32), x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)
+    normals = (vertex_normals(scan.vertices, scan.triangles)[corners] * weights[..., None]).sum(2) @ view.rotation.T
+    shade = 0.55 + 0.45 * np.clip(normals[..., 2], 0, 1)
+    return color.encode(np.where(seen[..., None], colors * shade[..., None], 0.2).astype(np.float32))
 
 
 def shape_error(predicted: np.ndarray, truth: np.ndarray, normals: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -120,7 +148,7 @@ class ScanErrors:
 
 
 def scan_errors(
-    vertices: np.ndarray, triangles: np.ndarray, landmarks: np.ndarray, scan: Scan, steps: int = 30, kept: float = 0.9
+    vertices: np.ndarray, triangles: np.ndarray, landmarks: np.ndarray, scan: Scan, steps: int = 20, kept: float = 0.9
 ) -> ScanErrors:
     """Align a mesh to a scan by similarity and measure the scan's points to its surface.
 
@@ -140,22 +168,25 @@ def scan_errors(
     border = _border(triangles)
     vertices = similarity(np.asarray(landmarks, np.float64), scan.landmarks).apply(vertices)
     near = np.flatnonzero(np.linalg.norm(scan.vertices - scan.landmarks[4], axis=1) < RADIUS)
-    normals = vertex_normals(scan.vertices, scan.triangles)[near]
-    targets = scan.vertices[near]
-    for _ in range(steps + 1):
-        found = closest_points(targets, vertices, triangles)
-        corners = triangles[found.triangle]
-        inside = ~(border[corners] & (found.barycentric > 1e-6)).any(1)
-        facing = (vertex_normals(vertices, triangles)[corners].mean(1) * normals).sum(1) > 0.3  # not through to inner lids
-        good = inside & facing
-        limit = np.quantile(found.distances[good], kept)
-        last = vertices
-        pairs = good & (found.distances <= limit)
-        vertices = similarity(found.points[pairs], targets[pairs]).apply(vertices)
-    found = closest_points(targets, last, triangles)
-    signed = ((found.points - targets) * normals).sum(1)[good]
+    normals = vertex_normals(scan.vertices, scan.triangles)
+    steering = near[:: max(1, len(near) // STEERING)]
+    for _ in range(steps):
+        found, good = _partners(vertices, triangles, border, scan.vertices[steering], normals[steering])
+        pairs = good & (found.distances <= np.quantile(found.distances[good], kept))
+        vertices = similarity(found.points[pairs], scan.vertices[steering][pairs]).apply(vertices)
+    found, good = _partners(vertices, triangles, border, scan.vertices[near], normals[near])
+    signed = ((found.points - scan.vertices[near]) * normals[near]).sum(1)[good]
     distances = found.distances[good]
     return ScanErrors(float(distances.mean()), float(np.median(distances)), distances, signed, near[good])
+
+
+def _partners(vertices: np.ndarray, triangles: np.ndarray, border: np.ndarray, points: np.ndarray, normals: np.ndarray):
+    """Closest points of the mesh to scan points, and which (n,) count: inside its border, and not through to inner lids."""
+    found = closest_points(points, vertices, triangles)
+    corners = triangles[found.triangle]
+    inside = ~(border[corners] & (found.barycentric > 1e-6)).any(1)
+    facing = (vertex_normals(vertices, triangles)[corners].mean(1) * normals).sum(1) > 0.3
+    return found, inside & facing
 
 
 def _border(triangles: np.ndarray) -> np.ndarray:

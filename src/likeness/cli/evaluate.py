@@ -1,0 +1,283 @@
+"""`likeness evaluate landmarks | shape | scan`: the regressor beside its teacher and beside the bare mean face."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from likeness.cli.train import data_folder
+from likeness.errors import AssetError
+from likeness.photos.detect import Detection, face_frame, square
+from likeness.types import View
+
+Rows = dict[str, dict[str, float]]
+CAMERAS = (0.0, 0.35, -0.35, 0.7, -0.7)
+"""Yaw of the head in the pictures taken of a scan, radians."""
+
+
+@dataclass(frozen=True)
+class EvaluateLandmarks:
+    """Landmark errors in photos: 68 points on lfpw, dense points on sfhq; faces are given, not searched."""
+
+    data: Path | None = None
+    """Data folder; by default LIKENESS_DATA."""
+    split: str = "test"
+    """test or validation."""
+    model: Path | None = None
+    """The regressor's ONNX file; by default the one that ships."""
+    teacher: bool = True
+    """Fit the given dense landmarks too, as the rows to compare with."""
+    limit: int = 1000
+    """At most so many photos of a set."""
+    output: Path | None = None
+    """JSON file for the table."""
+
+
+@dataclass(frozen=True)
+class EvaluateShape:
+    """Neutral shapes on renders with known codes, scale-aligned."""
+
+    renders: tuple[Path, ...]
+    """Shards of renders that no training saw."""
+    data: Path | None = None
+    """Data folder that holds ict/; by default LIKENESS_DATA."""
+    model: Path | None = None
+    """The regressor's ONNX file; by default the one that ships."""
+    noise: float = 1.0
+    """Spread of the teacher's landmarks about the true points, in the spreads measured on photos."""
+    limit: int = 500
+    """At most so many renders."""
+    output: Path | None = None
+    """JSON file for the table."""
+
+
+@dataclass(frozen=True)
+class EvaluateScan:
+    """The Lee Perry-Smith head scan, photographed from five sides and reconstructed."""
+
+    data: Path | None = None
+    """Data folder that holds scans/ and ict/; by default LIKENESS_DATA."""
+    model: Path | None = None
+    """The regressor's ONNX file; by default the one that ships."""
+    output: Path | None = None
+    """JSON file for the table."""
+
+
+def encoder(model: Path | None):
+    """The regressor as a function (photo, detection) -> estimate."""
+    from likeness.runtime.encode import Encoder
+
+    return (Encoder() if model is None else Encoder(model)).encode
+
+
+def given_face(points: np.ndarray) -> Detection:
+    """The box that belongs to dense landmarks."""
+    center, side, roll = face_frame(points)
+    return Detection(square(center, side), roll, 1.0)
+
+
+def photo(path: Path) -> np.ndarray:
+    """A picture as uint8 (h, w, 3) sRGB."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise AssetError(f"{path}: cannot be read as a picture")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def show(title: str, rows: Rows, output: Path | None) -> Rows:
+    """Print a table of numbers, and write it as JSON where wanted."""
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = list(next(iter(rows.values())))
+    table = Table("method", *columns, title=title)
+    for name, values in rows.items():
+        table.add_row(name, *(f"{values[column]:.3g}" if column in values else "-" for column in columns))
+    Console().print(table)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        earlier = json.loads(output.read_text()) if output.exists() else {}
+        output.write_text(json.dumps(earlier | {title: rows}, indent=2) + "\n")
+    return rows
+
+
+class Bench:
+    """What all rows share: the face model at the dense landmarks, and the ways to predict them."""
+
+    def __init__(self, data: Path) -> None:
+        from likeness.assets import correspondence, ict
+        from likeness.fit.bases import landmark_bases
+
+        self.ict = ict.read(data / "ict/ict_face_model.npz")
+        self.correspondence = correspondence.read()
+        self.bases = landmark_bases(self.ict, self.correspondence)
+        still = replace(self.bases, identity=0 * self.bases.identity, expression=0 * self.bases.expression)
+        self.still = still
+
+    def decode(self, codes: dict[str, np.ndarray], view: View) -> np.ndarray:
+        """Dense landmarks (478, 2) px, where the landmark detector puts them, of codes and camera."""
+        from likeness.geometry import cameras
+
+        places = self.bases.mean + np.tensordot(codes["identity"], self.bases.identity, 1)
+        places = places + np.tensordot(codes["expression"], self.bases.expression, 1)
+        return cameras.project(places, view)
+
+    def fitted(self, points: np.ndarray, moving: bool = True, batch: int = 64):
+        """Fits of given dense landmarks (n, 478, 3), in batches; without `moving` the mean face, posed only."""
+        import torch
+
+        from likeness.fit.landmarks import fit
+
+        bases = self.bases if moving else self.still
+        return [fit(bases, torch.as_tensor(points[i : i + batch])) for i in range(0, len(points), batch)]
+
+    def rows_of(self, points: np.ndarray, predict: Callable[[int], np.ndarray] | None, teacher: bool) -> dict[str, np.ndarray]:
+        """Dense landmarks (n, 478, 2) by method."""
+        found = {} if predict is None else {"regressor": np.stack([predict(i) for i in range(len(points))])}
+        if teacher:
+            found["teacher"] = np.concatenate([f.points.numpy() for f in self.fitted(points)])
+        found["mean face, posed"] = np.concatenate([f.points.numpy() for f in self.fitted(points, False)])
+        return found
+
+
+def _predictor(bench: Bench, model: Path | None, paths: list[Path], points: np.ndarray) -> Callable[[int], np.ndarray] | None:
+    try:
+        encode = encoder(model)
+    except (ImportError, AssetError):
+        return None  # not trained yet: the other rows still have their use
+
+    def predict(i: int) -> np.ndarray:
+        estimate = encode(photo(paths[i]), given_face(points[i]))
+        return bench.decode(estimate.codes, estimate.view)
+
+    return predict
+
+
+def evaluate_landmarks(config: EvaluateLandmarks) -> None:
+    """Print and write the landmark tables."""
+    from likeness.data.folder import read_set
+    from likeness.evaluate import landmarks as measure
+
+    data = data_folder(config.data)
+    bench = Bench(data)
+    wild = data / "landmarks_lfpw"
+    with np.load(wild / "landmarks478.npz") as file:
+        names, points = file["name"], file["points"].astype(np.float32)
+    with np.load(wild / "landmarks68.npz") as file:
+        truth = file["points"].astype(np.float32)
+    fold = np.arange(len(points)) % 2
+    mapping = measure.fit_map(points, truth, fold)
+    mine = np.flatnonzero(fold == (1 if config.split == "test" else 0))[: config.limit]
+    predict = _predictor(bench, config.model, [wild / "images" / str(names[i]) for i in mine], points[mine])
+    found = {"given dense landmarks": points[mine, :, :2]} | bench.rows_of(points[mine], predict, config.teacher)
+    rows: Rows = {}
+    for name, dense in found.items():
+        mapped, plain = mapping.apply(dense, fold[mine]), measure.by_index(dense)
+        rows[name] = measure.sparse(mapped, truth[mine]).row() | {
+            "jaw": measure.sparse(mapped, truth[mine], measure.JAW_68).row()["mean"],
+            "index table": measure.sparse(plain, truth[mine]).row()["mean"],
+        }
+    show(f"lfpw {config.split}, 68 points, % of outer-eye distance", rows, config.output)
+    listing = read_set(data / "photos", "sfhq", config.split)
+    given = listing.points[: config.limit]
+    predict = _predictor(bench, config.model, [data / "photos/sfhq" / name for name in listing.files[: config.limit]], given)
+    found = bench.rows_of(given, predict, config.teacher)
+    rows = {name: measure.dense(dense, given).row() for name, dense in found.items()}
+    show(f"sfhq {config.split}, dense points, % of outer-eye distance", rows, config.output)
+
+
+def evaluate_shape(config: EvaluateShape) -> None:
+    """Print and write the table of neutral shapes on renders."""
+    from likeness.assets.ict import NARROW
+    from likeness.data.synthetic import Renders
+    from likeness.evaluate import scans as measure
+    from likeness.geometry.mesh import triangulate, vertex_normals
+
+    bench, renders = Bench(data_folder(config.data)), Renders(list(config.renders))
+    count = min(config.limit, len(renders))
+    truth = {key: values[:count] for key, values in renders.targets.items()}
+    views = [
+        View(*(truth[key][i] for key in ("rotation", "translation", "focal", "principal")), renders.images.shape[1:3])
+        for i in range(count)
+    ]
+    dense = np.stack([
+        bench.decode({key: truth[key][i] for key in ("identity", "expression")}, views[i]) for i in range(count)
+    ])  # fmt: skip
+    codes = {"mean face": np.zeros((count, 100)), "teacher": _teacher_codes(bench, dense, views, truth, config.noise)}
+    encode = encoder(config.model)
+    estimates = [encode(renders.images[i], given_face(dense[i])) for i in range(count)]
+    codes["regressor"] = np.stack([estimate.codes["identity"] for estimate in estimates])
+    triangles = triangulate(bench.ict.faces[(bench.ict.faces < NARROW).all(1)])
+    mean, modes = bench.ict.mean[:NARROW].astype(np.float64), bench.ict.identity[:, :NARROW].astype(np.float64)
+    near = np.linalg.norm(mean - mean[mean[:, 2].argmax()], axis=1) < measure.RADIUS
+
+    def shapes(values: np.ndarray) -> np.ndarray:
+        return mean + np.tensordot(values, modes, 1)
+
+    true = shapes(truth["identity"])
+    normals = np.stack([vertex_normals(shape, triangles) for shape in true])
+    rows: Rows = {}
+    for name, values in codes.items():
+        error = measure.shape_error(shapes(values), true, normals, near).mean()
+        rows[name] = {"mm": float(error), "distinctiveness": measure.distinctiveness(shapes(values), true, mean, near)}
+    for row in rows.values():
+        row["ratio"] = row["mm"] / rows["mean face"]["mm"]
+    show("renders, neutral shape", rows, config.output)
+
+
+def _teacher_codes(bench: Bench, dense: np.ndarray, views: list[View], truth: dict, noise: float) -> np.ndarray:
+    """Identity fitted to the true landmarks plus noise as large as on photos; z from the true shape for the first pose."""
+    random = np.random.default_rng(0)
+    spread = bench.correspondence.sigma[None, :, None] * noise
+    scale = (truth["focal"] / -truth["translation"][:, 2])[:, None, None]
+    turned = bench.bases.mean @ truth["rotation"].swapaxes(1, 2)
+    noisy = dense + spread * scale * random.standard_normal(dense.shape)
+    points = np.concatenate([noisy, -turned[..., 2:] * scale], -1).astype(np.float32)
+    return np.concatenate([f.identity.numpy() for f in bench.fitted(points)])
+
+
+def evaluate_scan(config: EvaluateScan) -> None:
+    """Print and write the table of the head scan."""
+    from likeness.assets.ict import MULTI_PIE_68, NARROW
+    from likeness.evaluate import scans as measure
+    from likeness.geometry.mesh import triangulate
+    from likeness.geometry.rotation import from_euler
+
+    data = data_folder(config.data)
+    bench, scan = Bench(data), measure.lee_perry_smith(data / "scans/lee_perry_smith")
+    triangles = triangulate(bench.ict.faces[(bench.ict.faces < NARROW).all(1)])
+    marks = np.array(MULTI_PIE_68)[list(measure.LANDMARKS_OF_68)]
+    encode, centre, found = encoder(config.model), scan.landmarks.mean(0), []
+    for yaw in CAMERAS:
+        rotation = from_euler(np.float64(yaw), np.float64(0), np.float64(0))
+        view = View(rotation, np.array([0, 0, -1000.0]) - rotation @ centre, np.float64(1500), np.array([192.0, 192.0]), (384, 384))
+        found.append(encode(measure.photograph(scan, view), _scan_face(bench, scan, view)).codes["identity"])
+    codes = {"mean face": np.zeros(100)} | {f"regressor, yaw {yaw:+.2f}": c for yaw, c in zip(CAMERAS, found)}
+    codes["regressor, all views"] = np.mean(found, 0)
+    errors, rows = {}, {}
+    for name, identity in codes.items():
+        shape = bench.ict.mean + np.tensordot(identity, bench.ict.identity, 1)
+        errors[name] = measure.scan_errors(shape, triangles, shape[marks], scan)
+        base = errors["mean face"]
+        rows[name] = {
+            "mm": errors[name].mean, "median mm": errors[name].median, "ratio": errors[name].mean / base.mean,
+            "distinctiveness": measure.scan_distinctiveness(errors[name], base),
+        }  # fmt: skip
+    show("Lee Perry-Smith scan, point to surface", rows, config.output)
+
+
+def _scan_face(bench: Bench, scan, view: View) -> Detection:
+    """The scan's face box: that of the mean face's dense landmarks, laid onto the scan by its seven points."""
+    from likeness.assets.ict import MULTI_PIE_68
+    from likeness.evaluate.scans import LANDMARKS_OF_68
+    from likeness.geometry import cameras
+    from likeness.geometry.alignment import similarity
+
+    marks = bench.ict.mean[np.array(MULTI_PIE_68)[list(LANDMARKS_OF_68)]].astype(np.float64)
+    places = similarity(marks, scan.landmarks).apply(bench.bases.mean)
+    return given_face(cameras.project(places, view))
