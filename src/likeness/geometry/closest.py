@@ -1,8 +1,9 @@
-"""Closest points on triangle surfaces, exactly: a nearest-neighbour tree proposes, the triangle's Voronoi regions decide."""
+"""Closest points on triangle surfaces, exactly: a grid of cells proposes triangles, their Voronoi regions decide."""
 
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 
 class Closest(NamedTuple):
@@ -21,83 +22,119 @@ class Closest(NamedTuple):
     distances: np.ndarray
 
 
-def point_to_triangle(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Barycentric weights of the closest point of each triangle to each point.
-
-    Ericson, Real-Time Collision Detection (2005), section 5.1.5.
-
-    Args:
-        points: (..., 3), any unit.
-        corners: (..., 3, 3), triangle corners (corner, coordinate); broadcast against points.
-
-    Returns:
-        (..., 3) weights, none negative, sum 1. Not differentiable.
-    """
-    a, b, c = corners[..., 0, :], corners[..., 1, :], corners[..., 2, :]
-    ab, ac, ap = b - a, c - a, points - a
-    d1, d2 = (ab * ap).sum(-1), (ac * ap).sum(-1)
-    d3, d4 = d1 - (ab * ab).sum(-1), d2 - (ab * ac).sum(-1)
-    d5, d6 = d1 - (ab * ac).sum(-1), d2 - (ac * ac).sum(-1)
-    va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2
-    zero = np.zeros_like(d1)
-    one = np.ones_like(d1)
-
-    def ratio(x, y):
-        return np.clip(x / np.where(y == 0, 1, y), 0, 1)
-
-    total = va + vb + vc
-    v, w = ratio(vb, total), ratio(vc, total)
-    on_ab, on_ac = ratio(d1, d1 - d3), ratio(d2, d2 - d6)
-    on_bc = ratio(d4 - d3, (d4 - d3) + (d5 - d6))
-    regions = [
-        ((d1 <= 0) & (d2 <= 0), one, zero, zero),
-        ((d3 >= 0) & (d4 <= d3), zero, one, zero),
-        ((d6 >= 0) & (d5 <= d6), zero, zero, one),
-        ((vc <= 0) & (d1 >= 0) & (d3 <= 0), 1 - on_ab, on_ab, zero),
-        ((vb <= 0) & (d2 >= 0) & (d6 <= 0), 1 - on_ac, zero, on_ac),
-        ((va <= 0) & (d4 >= d3) & (d5 >= d6), zero, 1 - on_bc, on_bc),
-    ]
-    conditions = [region[0] for region in regions]
-    inside = (1 - v - w, v, w)
-    return np.stack([np.select(conditions, [r[k + 1] for r in regions], inside[k]) for k in range(3)], axis=-1)
-
-
-def closest_points(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, candidates: int = 16) -> Closest:
+def closest_points(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> Closest:
     """Find the closest point of a surface to every query, exactly.
-
-    A triangle further than (distance to its centroid - its radius) cannot win; queries whose candidates do not prove
-    that are asked again with four times as many.
 
     Args:
         points: (n, 3) queries, in the unit of the mesh.
         vertices: (V, 3) surface vertices.
-        triangles: (T, 3) corner indices.
-        candidates: triangles tried first for each query.
+        triangles: (T, 3) corner indices, T >= 1.
 
     Returns:
-        The closest points. Needs scipy (the `learn` extra). Not differentiable.
+        The closest points; the first of equally near triangles wins. Not differentiable.
     """
-    from scipy.spatial import cKDTree
+    points = np.ascontiguousarray(points, np.float64)
+    corners = np.ascontiguousarray(np.asarray(vertices, np.float64)[triangles])
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    origin, extent = low.min(axis=0), (high.max(axis=0) - low.min(axis=0)).max()
+    # Cells as wide as a large triangle, and not so many that empty ones cost more than full ones.
+    cell = max(float(np.percentile((high - low).max(axis=1), 75)), extent / 128, 1e-12)
+    first, last = ((edge - origin) // cell for edge in (low, high))
+    shape = last.max(axis=0).astype(np.int64) + 1
+    starts, entries = _fill(first.astype(np.int64), last.astype(np.int64), shape)
+    triangle, weights = _query(points, corners, origin, cell, shape, starts, entries)
+    landed = (weights[..., None] * corners[triangle]).sum(axis=1)
+    return Closest(triangle, weights, landed, np.linalg.norm(landed - points, axis=1))
 
-    points = np.asarray(points, np.float64)
-    corners = np.asarray(vertices, np.float64)[triangles]
-    centroids = corners.mean(axis=1)
-    radius = np.linalg.norm(corners - centroids[:, None], axis=-1).max()
-    tree = cKDTree(centroids)
+
+@njit(cache=True)
+def _fill(first, last, shape):
+    """Lists of triangles by cell, (cells + 1,) starts into (entries,) triangle rows."""
+    starts = np.zeros(shape[0] * shape[1] * shape[2] + 1, np.int64)
+    cursor, entries = starts, np.zeros(0, np.int32)
+    for fill in range(2):
+        for t in range(len(first)):
+            for x in range(first[t, 0], last[t, 0] + 1):
+                for y in range(first[t, 1], last[t, 1] + 1):
+                    for z in range(first[t, 2], last[t, 2] + 1):
+                        place = (x * shape[1] + y) * shape[2] + z
+                        if fill == 0:
+                            starts[place + 1] += 1
+                        else:
+                            entries[cursor[place]] = t
+                            cursor[place] += 1
+        if fill == 0:
+            starts = np.cumsum(starts)
+            entries = np.zeros(starts[-1], np.int32)
+            cursor = starts.copy()
+    return starts, entries
+
+
+@njit(cache=True)
+def _query(points, corners, origin, cell, shape, starts, entries):
+    """Walk the shells of cells around each point until none further out can be nearer."""
     triangle = np.zeros(len(points), np.int32)
     weights = np.zeros((len(points), 3))
-    distances = np.full(len(points), np.inf)
-    open_rows, count = np.arange(len(points)), min(candidates, len(triangles))
-    while len(open_rows):
-        reach, near = tree.query(points[open_rows], k=count)
-        reach, near = reach.reshape(len(open_rows), -1), near.reshape(len(open_rows), -1)
-        found = point_to_triangle(points[open_rows, None], corners[near])
-        gaps = np.linalg.norm((found[..., None] * corners[near]).sum(-2) - points[open_rows, None], axis=-1)
-        best = gaps.argmin(axis=1)
-        rows = np.arange(len(open_rows))
-        triangle[open_rows], weights[open_rows] = near[rows, best], found[rows, best]
-        distances[open_rows] = gaps[rows, best]
-        unproven = (gaps[rows, best] > reach[:, -1] - radius) & (count < len(triangles))
-        open_rows, count = open_rows[unproven], min(4 * count, len(triangles))
-    landed = (weights[..., None] * corners[triangle]).sum(axis=1)
-    return Closest(triangle, weights, landed, distances)
+    found = np.zeros(3)
+    for n in range(len(points)):
+        p = points[n]
+        home = np.floor((p - origin) / cell).astype(np.int64)
+        best, reach, ring = np.inf, 0, 0
+        for axis in range(3):
+            reach = max(reach, abs(home[axis]), abs(home[axis] - shape[axis] + 1))
+            ring = max(ring, -home[axis], home[axis] - shape[axis] + 1)
+        while ring <= reach and (ring < 1 or best > ((ring - 1) * cell) ** 2):
+            for x in range(max(home[0] - ring, 0), min(home[0] + ring, shape[0] - 1) + 1):
+                for y in range(max(home[1] - ring, 0), min(home[1] + ring, shape[1] - 1) + 1):
+                    inner = abs(x - home[0]) < ring and abs(y - home[1]) < ring
+                    step = 2 * ring if inner and ring > 0 else 1
+                    for z in range(home[2] - ring, home[2] + ring + 1, step):
+                        if z < 0 or z >= shape[2]:
+                            continue
+                        place = (x * shape[1] + y) * shape[2] + z
+                        for k in range(starts[place], starts[place + 1]):
+                            t = entries[k]
+                            gap = _nearest(p, corners[t], found)
+                            if gap < best or (gap == best and t < triangle[n]):
+                                best = gap
+                                triangle[n] = t
+                                weights[n] = found
+            ring += 1
+    return triangle, weights
+
+
+@njit(cache=True)
+def _nearest(p, corners, weights):
+    """Squared distance of a point to a triangle; writes the weights. Ericson, Real-Time Collision Detection, 5.1.5."""
+    a, b, c = corners[0], corners[1], corners[2]
+    d1 = d2 = d3 = d4 = d5 = d6 = 0.0
+    for i in range(3):
+        ab, ac = b[i] - a[i], c[i] - a[i]
+        d1 += ab * (p[i] - a[i])
+        d2 += ac * (p[i] - a[i])
+        d3 += ab * (p[i] - b[i])
+        d4 += ac * (p[i] - b[i])
+        d5 += ab * (p[i] - c[i])
+        d6 += ac * (p[i] - c[i])
+    va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2
+    v = w = 0.0
+    if d1 <= 0 and d2 <= 0:
+        pass
+    elif d3 >= 0 and d4 <= d3:
+        v = 1.0
+    elif d6 >= 0 and d5 <= d6:
+        w = 1.0
+    elif vc <= 0 and d1 >= 0 and d3 <= 0:
+        v = d1 / (d1 - d3)
+    elif vb <= 0 and d2 >= 0 and d6 <= 0:
+        w = d2 / (d2 - d6)
+    elif va <= 0 and d4 >= d3 and d5 >= d6:
+        w = (d4 - d3) / ((d4 - d3) + (d5 - d6))
+        v = 1.0 - w
+    else:
+        v, w = vb / (va + vb + vc), vc / (va + vb + vc)
+    weights[0], weights[1], weights[2] = 1.0 - v - w, v, w
+    gap = 0.0
+    for i in range(3):
+        gap += (weights[0] * a[i] + v * b[i] + w * c[i] - p[i]) ** 2
+    return gap
