@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from likeness.assets import canonical, landmarks, parts, regions
+from likeness.assets import landmarks, parts, regions
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.assets.builtin import Builtin, flip, split_expressions
+from likeness.assets.canonical import provisional_correspondence
 from likeness.assets.chart import Chart, flatten, narrow_quads
 from likeness.assets.ict import MULTI_PIE_68, NARROW, IctModel
 from likeness.assets.layout import Layout
@@ -25,13 +26,19 @@ LICENCE = (
     "Likeness builtin face model, Apache-2.0; geometry learned from the ICT Face Model Light, "
     "Copyright (c) 2020 USC Institute for Creative Technologies, MIT."
 )
-SKIN_STIFFNESS, MEMBRANE_STIFFNESS = 1e-3, 3e-2
-"""Weights of second differences against one sample of the surface: they decide only what samples leave open. Ours."""
+SKIN_STIFFNESS, MEMBRANE_STIFFNESS = 0.2, 0.03
+"""Weights of third differences of the skin (which smooth the creases between ICT's flat faces) and of second differences
+of the membrane (which only decide what samples leave open), against one sample of the surface. Ours."""
 CANDIDATES = 20
 """Contour candidates for a jaw point."""
 
 
-def build(ict: IctModel, size: int = 97, correspondence: tuple[np.ndarray, np.ndarray] | None = None) -> Builtin:
+def build(
+    ict: IctModel,
+    size: int = 97,
+    correspondence: tuple[np.ndarray, np.ndarray] | None = None,
+    chart: Chart | None = None,
+) -> Builtin:
     """Learn the face model.
 
     Args:
@@ -39,12 +46,13 @@ def build(ict: IctModel, size: int = 97, correspondence: tuple[np.ndarray, np.nd
         size: N, vertices along a side of the base grid: odd, 2N - 1 on the dense level.
         correspondence: ICT vertex ids and weights (n >= 468, 3) of the dense landmarks; by default the learned one
             inside the package, or the provisional one while there is none.
+        chart: ICT's chart where it is known; by default it is flattened anew, which takes most of the time.
 
     Returns:
         The model before storage; `save` rounds modes to float16.
     """
-    chart = flatten(ict.mean, ict.faces, size)
-    places = _rounded(chart.places)
+    chart = chart or flatten(ict.mean, ict.faces, size)
+    places = _rounded(np.asarray(chart.places, np.float64))
     layout = Layout(size=size, eye=chart.eye, mouth=chart.mouth, **parts.SIZES)
     skin = _Skin(layout, places, triangulate(narrow_quads(ict.faces)))
     ball = parts.Ball.sample(ict, layout)
@@ -53,13 +61,13 @@ def build(ict: IctModel, size: int = 97, correspondence: tuple[np.ndarray, np.nd
     def whole(surface: np.ndarray, offset: bool) -> np.ndarray:
         return parts.assemble(layout, skin.solve(surface[..., :NARROW, :]), ball, surface, offset)
 
-    mean = whole(ict.mean[None].astype(np.float64), False)[0]
-    identity = whole(ict.identity.astype(np.float64), True)
-    expression = whole(ict.expression.astype(np.float64), True)
+    mean = whole(ict.mean[None], False)[0]
+    identity = whole(ict.identity, True)
+    expression = whole(ict.expression, True)
     expression += ball.looks(layout, mean)
     identity, symmetry = _symmetric_identity(identity, mirror)
     mean = (mean + flip(mean, mirror)) / 2
-    vertices, weights = correspondence or landmarks.correspondence() or canonical.provisional_correspondence(ict)
+    vertices, weights = correspondence or landmarks.correspondence() or provisional_correspondence(ict)
     dense = (places[vertices[:468]] * weights[:468, :, None]).sum(axis=1)
     return Builtin(
         mean=mean.astype(np.float32),
@@ -115,7 +123,7 @@ class _Skin:
 
     def solve(self, surface: np.ndarray) -> np.ndarray:
         """Base grid vertices (..., N * N, 3) whose refinement fits shapes (..., 6706, 3) of ICT's narrow face."""
-        columns = np.moveaxis(surface, -2, 0).reshape(NARROW, -1)
+        columns = np.moveaxis(surface, -2, 0).reshape(NARROW, -1).astype(np.float64)
         found = self._solver.solve(np.asarray(self._design.T @ (self._targets @ columns)))
         return np.moveaxis(found.reshape(-1, *surface.shape[:-2], 3), 0, -2)
 
@@ -144,15 +152,17 @@ def _refinement(size: int) -> Any:
 
 
 def _bending(layout: Layout) -> Any:
-    """Second differences along rows and columns, weak on the skin, stronger where the membrane is."""
+    """Third differences of the skin and second ones of the membrane, along rows and columns."""
     from scipy.sparse import diags, eye, kron, vstack
 
     n = layout.size
-    second = diags([1.0, -2.0, 1.0], [-1, 0, 1], (n, n)).tolil()
-    second[0], second[-1] = 0, 0
-    free = np.logical_or.reduce(list(layout.free("base").values()))
-    weights = diags(np.where(free, MEMBRANE_STIFFNESS, SKIN_STIFFNESS).ravel())
-    return vstack([weights @ kron(eye(n), second), weights @ kron(second, eye(n))]).tocsr()
+    free = np.logical_or.reduce(list(layout.free("base").values())).ravel()
+    rows = []
+    for stencil, weights in (([-1.0, 3.0, -3.0, 1.0], SKIN_STIFFNESS * ~free), ([1.0, -2.0, 1.0], MEMBRANE_STIFFNESS * free)):
+        line = diags(stencil, range(-1, len(stencil) - 1), (n, n)).tolil()
+        line[0], line[n + 2 - len(stencil) :] = 0, 0
+        rows += [diags(weights) @ kron(eye(n), line), diags(weights) @ kron(line, eye(n))]
+    return vstack(rows).tocsr()
 
 
 def _symmetric_identity(modes: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

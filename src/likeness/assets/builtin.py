@@ -193,12 +193,16 @@ def split_expressions() -> tuple[list[int], list[tuple[int, int]]]:
 def _whole(stored: np.ndarray, half: np.ndarray, layout: Layout, sign: Any) -> np.ndarray:
     """Whole shapes (..., V, 3) from half ones (..., H, 3); sign +1 for symmetric and -1 for antisymmetric ones."""
     mirror = layout.mirror("base")
-    whole = np.zeros((*stored.shape[:-2], len(mirror), 3), np.float32)
-    values = stored.astype(np.float32)
-    whole[..., mirror[half], :] = sign * values * np.array([-1, 1, 1], np.float32)
-    whole[..., half, :] = values
-    plane = half[mirror[half] == half]
-    whole[..., plane, :] = (whole[..., plane, :] + sign * whole[..., plane, :] * np.array([-1, 1, 1], np.float32)) / 2
+    place = np.full(len(mirror), -1)
+    place[half] = np.arange(len(half))
+    whole = np.take(stored, np.where(place >= 0, place, place[mirror]), axis=-2).astype(np.float32)
+    # What a vertex keeps of its stored twin, and what that twin's mirror image adds: on the symmetry plane half of both.
+    own = np.where(place < 0, 0, np.where(mirror == np.arange(len(mirror)), 0.5, 1)).astype(np.float32)[:, None]
+    image = (1 - own) * np.array([-1, 1, 1], np.float32)
+    for factor in np.unique(sign):
+        rows = (np.asarray(sign) == factor).reshape(-1)
+        shapes = whole.reshape(-1, *whole.shape[-2:])
+        shapes[rows if len(rows) > 1 else slice(None)] *= own + factor * image
     return whole
 
 

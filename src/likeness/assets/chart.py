@@ -17,17 +17,21 @@ from likeness.assets.layout import Rectangle
 from likeness.geometry.mesh import edges
 
 FINENESS = 0.6
-"""How much resolution follows ICT's own density: 0 keeps areas, 1 gives every ICT quad the same area. Ours."""
+"""How much resolution follows ICT's own, edge by edge: 0 keeps lengths, 1 makes all edges equally long. Ours."""
+MOST_ACUTE = 0.97
+"""Cosine of the sharpest wanted corner, so that ICT's slivers do not ask for the impossible. Ours."""
 AREA_WEIGHT = 1.0
 """Weight of area against angle distortion (lambda of eq. 5). Ours."""
-SMOOTHING = 4
-"""Rounds of averaging ICT's edge lengths over neighbours before they set the resolution. Ours."""
 CORNERS = (19, 59)
 """Vertices of the outline, counted from its topmost one on the symmetry plane, that become the square's top and bottom
 corners: temple and jaw, where the outline turns. Ours."""
 
-HOLES = ("eye_left", "mouth")
-"""Loops that bound the free rectangles of the left half."""
+TOWARDS_CANTHUS = (2.5, 1.0)
+"""Direction in which a rectangle's corners lie furthest out: nearer to the corners of eyes and mouth than the diagonal,
+because a lid's edge that turns on the way would cross the grid in steps. Ours."""
+HOLES: dict[str, tuple[float, float]] = {"eye_left": (1.7, 1.7), "mouth": (1.35, 2.0)}
+"""Loops that bound the free rectangles, and how much wider and higher than the relaxed holes the rectangles are: the
+textures of eyeballs and mouth bag need room, and lids and lips gain resolution along their borders. Ours."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +122,9 @@ def flatten(mean: np.ndarray, faces: np.ndarray, size: int) -> Chart:
     _fix_square(fixed, mirror[loops["outer"]])
     places = _with_filled_holes(vertices[kept], sheet, fixed[kept], [local[loops[name]] for name in HOLES])
     rectangles = {}
-    for name in HOLES:
+    for name, growth in HOLES.items():
         full = whole(places)
-        rectangles[name] = _rectangle(full[loops[name]], size)
+        rectangles[name] = _rectangle(full[loops[name]], np.array(growth), size)
         _fix_rectangle(fixed, full, loops[name], rectangles[name], size)
         places = full[kept]
     fixed[plane, 0] = 0.5
@@ -150,30 +154,23 @@ class Sheet:
 
 
 def _sheet(vertices: np.ndarray, quads: np.ndarray) -> Sheet:
-    """Wanted flat triangles: ICT's own, scaled down where its edges are long, to a total area of one half."""
+    """Wanted flat triangles: ICT's own, with long edges shortened more, to a total area of one half."""
     corners = np.concatenate([np.roll(quads, k, axis=1)[:, [0, 1, 3]] for k in range(4)])
     return _sheet_of(vertices, corners)
 
 
 def _sheet_of(vertices: np.ndarray, corners: np.ndarray) -> Sheet:
     """A sheet of any triangles (T, 3); those of a quad's four corners cover it twice."""
-    graph = edges(corners)
-    length = np.linalg.norm(vertices[graph[:, 0]] - vertices[graph[:, 1]], axis=1)
-    ends, count = graph.ravel(), len(vertices)
-    valence = np.bincount(ends, minlength=count)
-    spacing = np.bincount(ends, np.repeat(np.log(length), 2), count) / valence
-    for _ in range(SMOOTHING):
-        spacing = (spacing + np.bincount(ends, spacing[graph[:, ::-1].ravel()], count) / valence) / 2
-    scale = np.exp(-FINENESS * spacing[corners].mean(axis=1))
     along, across = (vertices[corners[:, k]] - vertices[corners[:, 0]] for k in (1, 2))
-    length = np.linalg.norm(along, axis=1)
-    x = (along * across).sum(1) / length
-    y = np.sqrt(np.maximum((across * across).sum(1) - x**2, 1e-12))
-    area = length * y / 2 * scale**2
+    first, second = np.linalg.norm(along, axis=1), np.linalg.norm(across, axis=1)
+    cosine = np.clip((along * across).sum(1) / (first * second), -MOST_ACUTE, MOST_ACUTE)
+    first, second = first ** (1 - FINENESS), second ** (1 - FINENESS)
+    x, y = second * cosine, second * np.sqrt(1 - cosine**2)
+    area = first * y / 2
     # Four corner triangles cover a quad twice, and the left half is half of the square. The chart's v runs down.
-    scale /= np.sqrt(area.sum())
-    wanted = np.stack([np.stack([length, x], -1), np.stack([0 * x, -y], -1)], axis=1) * scale[:, None, None]
-    return Sheet(corners, np.linalg.inv(wanted), area / area.sum(), graph, count)
+    scale = 1 / np.sqrt(area.sum())
+    wanted = np.stack([np.stack([first, x], -1), np.stack([0 * x, -y], -1)], axis=1) * scale
+    return Sheet(corners, np.linalg.inv(wanted), area / area.sum(), edges(corners), len(vertices))
 
 
 def _fix_square(fixed: np.ndarray, outline: np.ndarray) -> None:
@@ -184,18 +181,21 @@ def _fix_square(fixed: np.ndarray, outline: np.ndarray) -> None:
     fixed[half[CORNERS[1] :], 1] = 1
 
 
-def _rectangle(hole: np.ndarray, size: int) -> Rectangle:
-    """The rectangle of grid lines nearest to a hole's bounding box."""
-    low, high = np.rint(hole.min(axis=0) * (size - 1)), np.rint(hole.max(axis=0) * (size - 1))
+def _rectangle(hole: np.ndarray, growth: np.ndarray, size: int) -> Rectangle:
+    """The rectangle of grid lines nearest to a hole's bounding box, grown about its middle."""
+    low, high = hole.min(axis=0), hole.max(axis=0)
+    middle, half = (low + high) / 2, growth * (high - low) / 2
+    low, high = np.rint((middle - half) * (size - 1)), np.rint((middle + half) * (size - 1))
     return Rectangle(int(low[1]), int(high[1]), int(low[0]), int(high[0]))
 
 
 def _fix_rectangle(fixed: np.ndarray, places: np.ndarray, loop: np.ndarray, target: Rectangle, size: int) -> None:
-    """Put a hole's loop on the sides of a rectangle, spaced as it was; its corners are those furthest out diagonally."""
+    """Put a hole's loop on the sides of a rectangle, spaced as it was; its corners are furthest out diagonally."""
     low = np.array([target.left, target.top]) / (size - 1)
     high = np.array([target.right, target.bottom]) / (size - 1)
     inside = (places[loop] - (low + high) / 2) / (high - low)
-    corners = {int((inside @ np.array(sign)).argmax()): sign for sign in ((-1, -1), (1, -1), (1, 1), (-1, 1))}
+    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+    corners = {int((inside @ (np.array(sign) * TOWARDS_CANTHUS)).argmax()): sign for sign in signs}
     order = sorted(corners)
     for start, stop in zip(order, [*order[1:], order[0] + len(loop)]):
         ends = [np.where(np.array(corners[k % len(loop)]) < 0, low, high) for k in (start, stop)]

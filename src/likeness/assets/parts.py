@@ -15,6 +15,8 @@ from likeness.geometry.mesh import triangulate
 
 LEFT_EYEBALL = slice(21451, 22221)
 """ICT's vertices of the outer shell of the left eyeball, cornea included; open at the pupil and behind."""
+RIGHT_FROM_LEFT = 1570
+"""From a vertex of the left eyeball to its mirror image in the right one."""
 SIZES: dict[str, Any] = {
     "eye_rings": tuple(float(a) for a in np.radians([6, 11, 17, 22, 25, 31, 39, 49, 61, 76, 94, 118, 148])),
     "eye_segments": 32, "iris_ring": 3, "socket_rings": 2, "bag_rings": 6,
@@ -26,7 +28,7 @@ BAG_CLOSING = (0.0, 0.08, 0.2, 0.35, 0.52, 0.74)
 BAG_DEPTH = (0.0, 8.0, 18.0, 27.0, 34.0, 39.0, 41.0)
 """How far the bag's rings have shrunk towards the middle of the lips, and how far behind they lie, in mm. Ours."""
 LOOK_DEGREES = {
-    "eyeLookUp": (-25, 0), "eyeLookDown": (30, 0), "eyeLookIn": (0, -32), "eyeLookOut": (0, 32),
+    "eyeLookUp": (-25, 0), "eyeLookDown": (25, 0), "eyeLookIn": (0, -32), "eyeLookOut": (0, 32),
 }  # fmt: skip
 """Turn of the left eyeball about +X and +Y at weight 1, degrees. ICT moves only lids; the ranges are about the eye's own."""
 
@@ -68,8 +70,13 @@ class Ball:
         return Ball(ids[triangles[found.triangle]], found.barycentric, centre)
 
     def apply(self, surface: np.ndarray) -> np.ndarray:
-        """The eyeball (..., n, 3) of ICT shapes (..., V, 3)."""
-        return (surface[..., self.vertices, :] * self.weights[..., None]).sum(axis=-2)
+        """The left eyeball (..., n, 3) of ICT shapes (..., V, 3)."""
+        return sum(self.weights[:, k, None] * surface[..., self.vertices[:, k], :] for k in range(3))
+
+    def apply_right(self, surface: np.ndarray) -> np.ndarray:
+        """The right eyeball of ICT shapes, mirrored to the left; ICT numbers both alike."""
+        other = Ball(self.vertices + RIGHT_FROM_LEFT, self.weights, self.centre)
+        return other.apply(surface) * np.array([-1, 1, 1])
 
     def looks(self, layout: Layout, mean: np.ndarray) -> np.ndarray:
         """(51, V, 3) offsets that turn the eyeballs of the mean by the eyeLook expressions, exact at weight 1."""
@@ -110,18 +117,8 @@ def assemble(layout: Layout, skin: np.ndarray, ball: Ball, surface: np.ndarray, 
     eyeball = ball.apply(surface)
     left = _eye(layout, grid, eyeball, ball.centre, offset)
     mirrored = grid[..., ::-1, :] * np.array([-1, 1, 1])
-    other = ball.apply(_right_as_left(surface))
-    right = _eye(layout, mirrored, other, ball.centre, offset) * np.array([-1, 1, 1])
+    right = _eye(layout, mirrored, ball.apply_right(surface), ball.centre, offset) * np.array([-1, 1, 1])
     return np.concatenate([skin, left, right, _bag(layout, grid, offset)], axis=-2)
-
-
-def _right_as_left(surface: np.ndarray) -> np.ndarray:
-    """ICT shapes whose left eyeball is the mirror image of the right one; ICT numbers both eyes alike."""
-    result = surface.copy()
-    shift = 23021 - LEFT_EYEBALL.start
-    right = slice(LEFT_EYEBALL.start + shift, LEFT_EYEBALL.stop + shift)
-    result[..., LEFT_EYEBALL, :] = surface[..., right, :] * np.array([-1, 1, 1])
-    return result
 
 
 def _eye(layout: Layout, grid: np.ndarray, eyeball: np.ndarray, centre: np.ndarray, offset: bool) -> np.ndarray:
