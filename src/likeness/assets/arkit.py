@@ -32,3 +32,13 @@ def from_ict(name: str) -> str:
     if stem in ("browInnerUp", "cheekPuff") or not side:
         return stem
     return stem + {"L": "Left", "R": "Right"}[side]
+
+
+def ict_names(name: str) -> tuple[str, ...]:
+    """ICT-FaceKit's name or names for one of Apple's: the inverse of `from_ict`."""
+    if name in ("browInnerUp", "cheekPuff"):
+        return name + "_L", name + "_R"
+    for side in ("Left", "Right"):
+        if name.endswith(side) and name not in ("jawLeft", "jawRight", "mouthLeft", "mouthRight"):
+            return (name.removesuffix(side) + "_" + side[0],)
+    return (name,)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from likeness.assets.arkit import EXPRESSIONS, from_ict
+from likeness.assets.arkit import EXPRESSIONS, from_ict, ict_names
 from likeness.errors import AssetError
 
 NARROW = 6706
@@ -55,12 +55,17 @@ class IctModel:
 
 
 def read(path: str | Path) -> IctModel:
-    """Read the model from an `.npz` file that holds `v`, `ids`, `ex`, `names`, `f`, `vt`, `ft`.
+    """Read the model from a checkout of ICT-FaceKit, or from an `.npz` file made of it.
+
+    A checkout is the repository's folder, or its `FaceXModel`: OBJ meshes `generic_neutral_mesh`, `identity000` and on, and
+    one for each expression (`browDown_L`). An archive holds `v`, `ids`, `ex`, `names`, `f`, `vt`, `ft`. Both in centimetres.
 
     Raises:
-        AssetError: When the file is missing or has another layout.
+        AssetError: When files are missing or have another layout.
     """
     path = Path(path)
+    if path.is_dir():
+        return _read_folder(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             data = {key: file[key] for key in ("v", "ids", "ex", "names", "f", "vt", "ft")}
@@ -69,6 +74,49 @@ def read(path: str | Path) -> IctModel:
     except (KeyError, ValueError, OSError) as error:
         raise AssetError(f"{path}: not an ICT face model archive ({error})") from None
     return _join(data["v"], data["ids"], data["ex"], [str(n) for n in data["names"]], data["f"], data["vt"], data["ft"])
+
+
+def _read_folder(path: Path) -> IctModel:
+    """The model from OBJ meshes: identity and expression meshes are whole heads, from which the neutral one is taken off."""
+    folder = path / "FaceXModel" if (path / "FaceXModel").is_dir() else path
+    neutral = folder / "generic_neutral_mesh.obj"
+    identities = sorted(folder.glob("identity[0-9][0-9][0-9].obj"))
+    names = [name for expression in EXPRESSIONS for name in ict_names(expression)]
+    missing = [f"{name}.obj" for name in names if not (folder / f"{name}.obj").is_file()]
+    missing += [] if neutral.is_file() else [neutral.name]
+    missing += [] if identities else ["identity000.obj"]
+    if missing:
+        raise AssetError(f"{path}: not a checkout of ICT-FaceKit, {', '.join(missing[:3])} is missing")
+    mean, uv, faces, uv_faces = _read_obj(neutral)
+
+    def offsets(files: list[Path]) -> np.ndarray:
+        shapes = np.zeros((len(files), *mean.shape), np.float32)
+        for shape, file in zip(shapes, files):
+            vertices = _obj_rows(file.read_text(), "v ", 3)
+            if vertices.shape != mean.shape:
+                raise AssetError(f"{file}: {len(vertices)} vertices where {neutral.name} has {len(mean)}")
+            shape[:] = vertices - mean
+        return shapes
+
+    expressions = offsets([folder / f"{name}.obj" for name in names])
+    return _join(mean.astype(np.float32), offsets(identities), expressions, names, faces, uv.astype(np.float32), uv_faces)
+
+
+def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices (V, 3), texture coordinates (n, 2) and faces into both (F, 4), -1 pads triangles, of an OBJ file."""
+    text = path.read_text()
+    corners = [[corner.split("/") for corner in line.split()[1:]] for line in text.splitlines() if line.startswith("f ")]
+    if any(len(face) not in (3, 4) or len(face[0]) < 2 for face in corners):
+        raise AssetError(f"{path}: faces must be triangles or quads with texture coordinates")
+    pads = [face + [["0", "0"]] * (4 - len(face)) for face in corners]
+    faces, uv_faces = (np.array([[int(corner[k]) - 1 for corner in face] for face in pads], np.int32) for k in (0, 1))
+    return _obj_rows(text, "v ", 3), _obj_rows(text, "vt ", 2), faces, uv_faces
+
+
+def _obj_rows(text: str, key: str, width: int) -> np.ndarray:
+    """(n, width) float64 of the lines that begin with a key."""
+    rows = [line.split()[1 : 1 + width] for line in text.splitlines() if line.startswith(key)]
+    return np.array(rows, np.float64).reshape(-1, width)
 
 
 def _join(mean, identity, expression, names, faces, uv, uv_faces) -> IctModel:
