@@ -72,7 +72,7 @@ def landmarks(config: Landmarks) -> None:
         points.append(found[random.permutation(len(found))[: round(share * config.photos)]])
     model, shape = ict.read(folder / "ict/ict_face_model.npz"), canonical.read(folder / "mediapipe/canonical_face_model.obj")
     fit_config = FitConfig(expression_cost=config.expression_cost)
-    learner = CorrespondenceLearner(model, first_guess(model, shape), shape, fit_config)
+    learner = CorrespondenceLearner(model, first_guess(model, shape), fit_config)
     for number in range(config.rounds):
         people = learner.round(np.concatenate(points))
         console.print(

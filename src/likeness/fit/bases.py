@@ -9,6 +9,7 @@ import numpy as np
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.assets.correspondence import COUNT, IRISES, Correspondence
 from likeness.assets.ict import FACE, IctModel
+from likeness.assets.parts import LOOK_DEGREES
 from likeness.geometry.mesh import triangulate, vertex_normals
 from likeness.geometry.rotation import from_axis_angle
 from likeness.types import Embedding
@@ -17,8 +18,6 @@ EYEBALLS = {"Right": slice(23791, 24591), "Left": slice(22221, 23021)}
 """ICT's inner eye shells, on which the iris lies. ICT's own expressions do not turn them."""
 IRIS_RADIUS = 5.9
 """Half the width of the human iris in mm; it varies by a twentieth between people."""
-GAZE = {"eyeLookUp": (-25.0, 0.0), "eyeLookDown": (30.0, 0.0), "eyeLookIn": (0.0, -30.0), "eyeLookOut": (0.0, 30.0)}
-"""Turn of the left eyeball at weight 1 about +X and +Y in degrees; mirrored for the right. Ours: ARKit names no angle."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def gaze_offsets(ict: IctModel, points: np.ndarray, side: str) -> np.ndarray:
     """Displacement (51, n, 3) mm of eyeball points (n, 3) by the eyeLook expressions, linear in the weight."""
     centre, sign = eye_centre(ict, side), 1.0 if side == "Left" else -1.0
     offsets = np.zeros((len(EXPRESSIONS), *points.shape))
-    for name, (pitch, yaw) in GAZE.items():
+    for name, (pitch, yaw) in LOOK_DEGREES.items():
         turn = from_axis_angle(np.radians([pitch, sign * yaw, 0.0]))
         offsets[EXPRESSIONS.index(name + side)] = (points - centre) @ (turn.T - np.eye(3))
     return offsets

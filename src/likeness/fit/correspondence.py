@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likeness.assets import dense_mirror
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.assets.canonical import provisional_correspondence
 from likeness.assets.correspondence import FEATURES, IRISES, OUTLINE, Correspondence
@@ -41,13 +42,6 @@ class Population:
     spread: float
     widest: float
     error: float
-
-
-def mirror_pairs(canonical: np.ndarray) -> np.ndarray:
-    """For each of the 478 landmarks the one on the other side of the face, from the canonical vertices (468, 3)."""
-    flipped = canonical * (-1, 1, 1)
-    pairs = np.linalg.norm(canonical[:, None] - flipped[None], axis=-1).argmin(1)
-    return np.concatenate([pairs, [473, 476, 475, 474, 477, 468, 471, 470, 469, 472]])
 
 
 def fit_all(
@@ -142,11 +136,11 @@ def first_guess(ict: IctModel, canonical: np.ndarray) -> Correspondence:
 class CorrespondenceLearner:
     """Alternates between fitting photos and moving the landmarks over the surface."""
 
-    def __init__(self, ict: IctModel, provisional: Correspondence, canonical: np.ndarray, config: FitConfig):
+    def __init__(self, ict: IctModel, provisional: Correspondence, config: FitConfig):
         self.ict, self.config = ict, config
         self.current = provisional
         self.home = provisional.embedding.points(ict.mean.astype(np.float64))
-        self.pairs = mirror_pairs(canonical)
+        self.pairs = dense_mirror.permutation()
         self.triangles = triangulate(ict.faces[(ict.faces < NARROW).all(1)])
         self.fits: list[LandmarkFit] | None = None
 

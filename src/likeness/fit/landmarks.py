@@ -289,6 +289,8 @@ def fit(
     damping = torch.full((len(points),), 1e-2, dtype=points.dtype)
     for _ in range(config.steps):
         codes, rotation, pose, damping = _improve(problem, codes, rotation, pose, damping)
+    close, jaw = IDENTITY + problem.close, IDENTITY + problem.open
+    codes[:, close] = torch.minimum(codes[:, close], codes[:, jaw])  # the penalty leaves a trace
     residual, _, _ = problem.project(codes, rotation, pose)
     _, weight, _ = problem.robust(residual, problem.visibility(rotation))
     focal = (pose[:, 2] + pose[:, 3]).exp()
