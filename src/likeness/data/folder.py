@@ -1,7 +1,7 @@
 """Folders of photos with dense landmarks, and with targets fitted to them; cut out once and kept in memory.
 
 Layout: `<root>/<set>/...jpg`, `<root>/<set>.landmarks478.npz` with `name` (n,) and `points` (n, 478, 3) in pixels; and,
-where targets are wanted, `<targets>/<set>.npz` with `name` and the arrays of `TARGETS`.
+where targets are wanted, `<targets>/<set>.npz` with `name`, `ok` and the arrays of `TARGETS`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from likeness.photos.detect import face_frame
 SETS = ("sfhq", "stylegan", "gan", "officials")
 """Photo sets from which weights that ship may be learned. `gan` states no licence."""
 TARGETS = ("identity", "expression", "rotation", "translation", "focal", "principal")
-"""Codes and camera (photo pixels) of a fit, (n, ...) each."""
+"""Codes and camera (photo pixels) of a fit, (n, ...) each; and `ok` (n,) bool, whether the fit is to be believed."""
 MARGIN, SIDE = 2.0, 224
 """A kept cut-out is this many box sides wide, and this many pixels: room for jitter, finer than what a network sees."""
 EDGES = (cv2.BORDER_CONSTANT, cv2.BORDER_REFLECT_101, cv2.BORDER_REPLICATE)
@@ -70,7 +70,7 @@ def read_set(root: Path, name: str, split: str, targets: Path | None = None) -> 
     files = [str(file) for file in archive["name"]]
     wanted = np.flatnonzero(splits(root / name, files, name) == split)
     chosen = [files[i] for i in wanted]
-    fits = None if targets is None else _match(_archive(targets / f"{name}.npz", ("name", *TARGETS)), chosen)
+    fits = None if targets is None else _match(_archive(targets / f"{name}.npz", ("name", "ok", *TARGETS)), chosen)
     return Listing(root, name, chosen, archive["points"][wanted].astype(np.float32), fits)
 
 
@@ -89,7 +89,7 @@ def _match(archive: dict[str, np.ndarray], files: Sequence[str]) -> dict[str, np
     place = {str(file): i for i, file in enumerate(archive["name"])}
     rows = np.array([place.get(file, -1) for file in files], int)
     result = {key: archive[key][rows].astype(np.float32) for key in TARGETS}
-    return result | {"known": rows >= 0}
+    return result | {"known": (rows >= 0) & archive["ok"][rows]}
 
 
 def crop_from_photo(center: np.ndarray, side: float, roll: float, size: int) -> np.ndarray:

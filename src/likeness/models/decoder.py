@@ -17,6 +17,9 @@ from likeness.geometry.grid import refine, triangle_sums
 from likeness.geometry.rotation import cross
 from likeness.types import View
 
+FEW = 8
+"""Triangles that meet at a vertex, poles excepted."""
+
 
 class Decoder(nn.Module):
     """Codes and a camera to vertices (V, 3) mm, unit normals (V, 3), both in the model frame, pixels (V, 2), depth (V,) mm.
@@ -42,9 +45,8 @@ class Decoder(nn.Module):
         for name, values in lists.items():
             self.register_buffer(name, torch.as_tensor(np.asarray(values, np.int64)), persistent=False)
         self.register_buffer("used", torch.as_tensor(_used(model, level)), persistent=False)
-        triangles, around = _around(model, level)
-        self.register_buffer("triangles", torch.as_tensor(triangles), persistent=False)
-        self.register_buffer("around", torch.as_tensor(around), persistent=False)
+        for name, values in zip(("triangles", "few", "many", "order"), _around(model, level)):
+            self.register_buffer(name, torch.as_tensor(values), persistent=False)
         self.register_buffer("flip", torch.tensor([-1.0, 1.0, 1.0]), persistent=False)
 
     def forward(self, identity, expression, rotation, translation, focal, principal, mean, symmetric, antisymmetric):
@@ -73,7 +75,8 @@ class Decoder(nn.Module):
         sums = triangle_sums(vertices[:skin].reshape(self.side, self.side, 3), self.used).reshape(-1, 3)
         a, b, c = (vertices[self.triangles[:, i]] for i in range(3))
         areas = torch.cat([cross(b - a, c - a), torch.zeros(1, 3)])
-        total = torch.cat([sums, areas[self.around].sum(1)])
+        beside = torch.cat([areas[self.few].sum(1), areas[self.many].sum(1)])[self.order]
+        total = torch.cat([sums, beside])
         return total / torch.clip(torch.sqrt((total * total).sum(-1)), 1e-12, None)[:, None]
 
 
@@ -88,8 +91,9 @@ def _used(model: Builtin, level: str) -> np.ndarray:
     return used
 
 
-def _around(model: Builtin, level: str) -> tuple[np.ndarray, np.ndarray]:
-    """Triangles (T, 3) beside the skin, and (V', K) which of them meet at each vertex beside the skin; T where none."""
+def _around(model: Builtin, level: str) -> tuple[np.ndarray, ...]:
+    """What normals beside the skin are summed from: triangles (T, 3); which of them meet at the vertices where at most
+    `FEW` do (n, FEW), and at the others, the poles (m, K), T where none; and (V',) each vertex's place among the two."""
     skin, count = model.layout.grid(level) ** 2, model.layout.count(level)
     triangles = model.topology(level).triangles
     triangles = triangles[(triangles >= skin).all(1)].astype(np.int64)
@@ -97,7 +101,12 @@ def _around(model: Builtin, level: str) -> tuple[np.ndarray, np.ndarray]:
     for t, corners in enumerate(triangles):
         for corner in corners:
             lists[corner - skin].append(t)
-    around = np.full((count - skin, max(map(len, lists))), len(triangles), np.int64)
-    for row, members in zip(around, lists):
-        row[: len(members)] = members
-    return triangles, around
+    degree = np.array([len(members) for members in lists])
+    groups = [np.flatnonzero(degree <= FEW), np.flatnonzero(degree > FEW)]
+    tables = []
+    for group, width in zip(groups, (FEW, int(degree.max()))):
+        table = np.full((len(group), width), len(triangles), np.int64)
+        for row, vertex in zip(table, group):
+            row[: degree[vertex]] = lists[vertex]
+        tables.append(table)
+    return triangles, *tables, np.argsort(np.concatenate(groups))

@@ -71,7 +71,7 @@ class Decoder:
             "identity": codes["identity"], "expression": codes["expression"], "rotation": view.rotation,
             "translation": view.translation, "focal": view.focal, "principal": view.principal,
         }  # fmt: skip
-        feed = {name: np.ascontiguousarray(value, np.float32).reshape(np.shape(value)) for name, value in values.items()}
+        feed = {name: np.asarray(value, np.float32, order="C") for name, value in values.items()}
         return Decoded(*self.session.run(None, feed | self.shapes))
 
 

@@ -1,0 +1,237 @@
+"""`likeness train renders | points | regressor`: pictures to learn from, the backbone's first lesson, the regressor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from likeness.cli.train import data_folder
+from likeness.errors import UsageError
+
+SETS = ("sfhq", "stylegan", "gan", "officials")
+LICENCE = "Apache-2.0; face model derived from ICT Face Model Light (MIT)"
+
+
+@dataclass(frozen=True)
+class Renders:
+    """Write a shard of renders with known codes, skins unwrapped from the photos of one split."""
+
+    output: Path
+    """The file to write, .npz."""
+    targets: Path
+    """Folder of fits made by `likeness label`."""
+    split: str = "train"
+    """Split of the photos whose skins are used: train, validation or test. Codes differ between splits, too."""
+    first: int = 0
+    """Number of the first render; shards of other numbers hold other renders."""
+    count: int = 5000
+    """Renders."""
+    skins: int = 500
+    """Photos to unwrap."""
+    sets: tuple[str, ...] = ("sfhq", "stylegan", "officials")
+    """Photo sets whose skins are used."""
+    data: Path | None = None
+    """Data folder that holds photos/ and ict/; by default LIKENESS_DATA."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the two lessons have in common.
+
+    Attributes are the options of the command line.
+    """
+
+    output: Path
+    """Folder for the checkpoint and the log; an interrupted run is resumed from it."""
+    data: Path | None = None
+    """Data folder that holds photos/ and ict/; by default LIKENESS_DATA."""
+    sets: tuple[str, ...] = SETS
+    """Photo sets to learn from. gan states no licence: leave it out here to do without it."""
+    steps: int = 4000
+    """Steps of the schedule."""
+    stop: int | None = None
+    """Stop, with a checkpoint, after so many steps of this call."""
+    batch: int = 64
+    """Crops per step."""
+    rate: float = 2e-3
+    """Learning rate at the top of the schedule."""
+    average: float = 0.998
+    """Decay of the weights' moving average."""
+    seed: int = 1
+    """Everything random follows from it."""
+    workers: int = 1
+    """Processes that make crops."""
+    threads: int = 1
+    """Threads of the training process."""
+
+
+@dataclass(frozen=True)
+class Points(Training):
+    """Teach the backbone where the dense landmarks are in a crop."""
+
+    output: Path = Path("runs/points")
+
+
+@dataclass(frozen=True)
+class Regressor(Training):
+    """Train the regressor of codes and camera, and export it."""
+
+    output: Path = Path("runs/regressor")
+    targets: Path = Path("runs/targets")
+    """Folder of fits made by `likeness label`."""
+    renders: tuple[Path, ...] = field(default=(Path("runs/renders/train.npz"),))
+    """Shards made by `likeness train renders`."""
+    share: float = 0.4
+    """Share of renders among the crops."""
+    start: Path | None = None
+    """Checkpoint to begin with: of `likeness train points` (its backbone) or of another regressor (everything)."""
+    rate: float = 1.5e-3
+    seed: int = 2
+    export: Path | None = None
+    """Write the ONNX file here when done; by default regressor.onnx in the output folder."""
+    export_only: bool = False
+    """Do not train: export the checkpoint in the output folder."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Export the graphs that decode codes to vertices, for the face model that ships."""
+
+    output: Path = Path("src/likeness/runtime")
+    """Folder for decoder-base.onnx and decoder-dense.onnx."""
+
+
+def renders(config: Renders) -> None:
+    """Draw and write a shard."""
+    import cv2
+    from rich.progress import track
+
+    from likeness.assets import ict
+    from likeness.data.folder import read_set
+    from likeness.data.synthetic import SEEDS, Shooting, write_shard
+
+    if config.split not in SEEDS:
+        raise UsageError(f"there is no split {config.split!r}; choose one of {', '.join(SEEDS)}")
+    cv2.setNumThreads(1)
+    folder = data_folder(config.data)
+    model = ict.read(folder / "ict/ict_face_model.npz")
+    listings = [read_set(folder / "photos", name, config.split, config.targets) for name in config.sets]
+    shooting = Shooting(model, _dense(_bases(model)), listings, config.skins)
+    steps = write_shard(config.output, shooting, config.split, config.first, config.count)
+    for _ in track(steps, "renders", config.count):
+        pass
+
+
+def points(config: Points) -> None:
+    """Run the first lesson."""
+    import torch
+
+    from likeness.data.crops import Crops, from_photos
+    from likeness.data.folder import Photos, read_set
+    from likeness.recipes.points import Points as Recipe
+    from likeness.train.loop import train
+
+    root = data_folder(config.data) / "photos"
+    source = from_photos(Photos([read_set(root, name, "train") for name in config.sets]), config.sets)
+    torch.manual_seed(config.seed)
+    recipe = Recipe(Crops([source], [1.0], config.seed, config.steps * config.batch), config.steps, config.rate)
+    train(recipe, config.output, _settings(config), config.stop)
+
+
+def regressor(config: Regressor) -> None:
+    """Train, or take what was trained, and export."""
+    import torch
+
+    from likeness.train import checkpoint, loop
+    from likeness.train.export import export_regressor
+
+    folder = data_folder(config.data)
+    recipe, bases = _recipe(folder, config)
+    if config.export_only:
+        path = config.output / loop.CHECKPOINT
+    else:
+        torch.manual_seed(config.seed)
+        if config.start is not None:
+            _start(recipe, config.start)
+        path = loop.train(recipe, config.output, _settings(config), config.stop)
+    checkpoint.load_weights(path, recipe)
+    facts = {"licence": LICENCE, "sources": "ICT Face Model Light (MIT); photo sets " + ", ".join(config.sets)}
+    export_regressor(recipe.network, recipe.points, config.export or config.output / "regressor.onnx", facts)
+
+
+def decoder(config: Decoder) -> None:
+    """Export both levels."""
+    from likeness.assets import builtin
+    from likeness.train.export import export_decoder
+
+    for level in ("base", "dense"):
+        export_decoder(builtin.load(), level, config.output / f"decoder-{level}.onnx")
+
+
+def _settings(config: Training) -> Any:
+    from likeness.train.loop import Settings
+
+    return Settings(
+        batch=config.batch, seed=0, workers=config.workers, threads=config.threads, warmup=200, clip=5.0,
+        average=config.average, save_every=250, log_every=25,
+    )  # fmt: skip
+
+
+def _bases(model: Any) -> Any:
+    from likeness.assets import correspondence
+    from likeness.fit.bases import landmark_bases
+
+    return landmark_bases(model, correspondence.read())
+
+
+def _dense(bases: Any) -> Any:
+    """(identity, expression) -> dense landmarks (..., 478, 3) mm, numpy."""
+    import numpy as np
+
+    def dense(identity: Any, expression: Any) -> Any:
+        return bases.mean + np.tensordot(identity, bases.identity, 1) + np.tensordot(expression, bases.expression, 1)
+
+    return dense
+
+
+def _recipe(folder: Path, config: Regressor) -> tuple[Any, Any]:
+    """The recipe with its data (none where nothing is trained), and the landmark bases."""
+    import torch
+
+    from likeness.assets import builtin, ict
+    from likeness.assets.ict import NARROW
+    from likeness.data.crops import Crops, from_photos, from_renders
+    from likeness.data.folder import Photos, read_set
+    from likeness.data.synthetic import Renders as Shards
+    from likeness.models.points import PointModel, shape_gram
+    from likeness.recipes.default import TERMS, Default
+    from likeness.types import Stage
+
+    model = ict.read(folder / "ict/ict_face_model.npz")
+    bases = _bases(model)
+    data: dict[str, Any] = {}
+    if not config.export_only:
+        listings = [read_set(folder / "photos", name, "train", config.targets) for name in config.sets]
+        sources = [from_photos(Photos(listings), config.sets), from_renders(Shards(config.renders), _dense(bases))]
+        shares, length = [1 - config.share, config.share], config.steps * config.batch
+        data["codes"] = Crops(sources, shares, config.seed, length, builtin.load().symmetry)
+    mean = model.mean[:NARROW]
+    shape = torch.from_numpy(shape_gram(model.identity[:, :NARROW], mean))
+    motion = torch.from_numpy(shape_gram(model.expression[:, :NARROW], mean, motion=False))
+    torch.manual_seed(config.seed)
+    stage = Stage("codes", config.steps, TERMS, {"backbone": config.rate, "heads": config.rate})
+    points = PointModel(bases.mean, bases.identity, bases.expression)
+    return Default(points, torch.from_numpy(bases.normals).float(), shape, motion, (stage,), data), bases
+
+
+def _start(recipe: Any, path: Path) -> None:
+    """Take over averaged weights: a backbone's, or a whole regressor's."""
+    from likeness.train import checkpoint
+
+    tensors = checkpoint.strip(checkpoint.load(path)[0], "average.")
+    backbone = checkpoint.strip(tensors, "backbone.")
+    if backbone:
+        recipe.network.backbone.load_state_dict(backbone)
+    else:
+        recipe.load_state_dict(tensors)

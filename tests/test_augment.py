@@ -1,0 +1,136 @@
+"""Crops of photos and renders: geometry, mirroring and spoiling."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from likeness.assets.dense_mirror import permutation  # noqa: E402
+from likeness.assets.toy import head  # noqa: E402
+from likeness.data import augment  # noqa: E402
+from likeness.data.crops import SWAP, Crops, Source  # noqa: E402
+from likeness.data.folder import Photos, crop_from_photo, read_set, splits, transform, warp  # noqa: E402
+from likeness.encoders import camera  # noqa: E402
+from likeness.errors import AssetError  # noqa: E402
+from likeness.geometry.cameras import project  # noqa: E402
+from likeness.geometry.rotation import from_euler  # noqa: E402
+
+
+def _points(random: np.random.Generator, size: float = 200.0) -> np.ndarray:
+    points = random.uniform(0.3 * size, 0.7 * size, (478, 3)).astype(np.float32)
+    points[33, :2], points[263, :2] = (0.4 * size, 0.45 * size), (0.6 * size, 0.45 * size)
+    return points
+
+
+def _source(random: np.random.Generator, known: bool = True) -> Source:
+    """A picture whose landmarks are the toy's own, projected by the camera that is its target."""
+    model = head()
+    identity, expression = random.standard_normal((1, len(model.identity))), random.uniform(0, 1, (1, 51))
+    vertices = model.decode(identity[0], expression[0])
+    rotation = from_euler(*(np.float64(angle) for angle in (0.3, -0.1, 0.05)))
+    targets = {
+        "identity": identity, "expression": expression, "rotation": rotation[None], "focal": np.array([700.0]),
+        "translation": np.array([[5.0, -10, -800]]), "principal": np.array([[110.0, 115]]),
+    }  # fmt: skip
+    dense = model.topology().landmarks["dense"].points(vertices)
+    points = project(dense, camera.of_row(targets, 0, (224, 224)))[None]
+    image = random.integers(0, 255, (1, 224, 224, 3), dtype=np.uint8)
+    return Source(image, points, np.ones(1), targets, np.array([known]))
+
+
+def test_every_landmark_has_one_mirror_image():
+    order = permutation()
+    np.testing.assert_array_equal(order[order], np.arange(478))
+    assert order[33] == 263 and order[61] == 291 and order[1] == 1 and order[468] == 473
+    assert (SWAP[SWAP] == np.arange(51)).all() and SWAP[0] == 7
+
+
+def test_a_crop_puts_the_box_in_its_middle_upright():
+    points = _points(np.random.default_rng(0))
+    turn = crop_from_photo(np.array([100.0, 100]), 200.0, 0.4, 200)  # turns the picture
+    moved = transform(transform(points, np.linalg.inv(turn)), augment.exact(transform(points, np.linalg.inv(turn))))
+    eye = moved[263] - moved[33]
+    assert abs(eye[1]) < 1e-3 and eye[0] > 0
+    extent = np.ptp(moved[:, :2], axis=0).max()
+    assert extent == pytest.approx(augment.CROP_SIZE / augment.CROP_MARGIN, rel=1e-5)
+
+
+def test_warping_moves_pixels_as_points():
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[20:23, 40:43] = 255
+    similarity = crop_from_photo(np.array([38.0, 24.0]), 32.0, 0.3, 128)
+    crop = warp(image, similarity, 128).astype(float)[..., 0]
+    rows, columns = np.mgrid[:128, :128] + 0.5
+    seen = [(columns * crop).sum() / crop.sum(), (rows * crop).sum() / crop.sum()]
+    np.testing.assert_allclose(seen, transform(np.array([[41.5, 21.5]]), similarity)[0], atol=0.1)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_targets_of_a_crop_project_to_its_points(mirrored):
+    random = np.random.default_rng(4)
+    source, model = _source(random), head()
+    crops = Crops([source], [1.0], 0, 4, model.symmetry)
+    item = crops.item(source, 0, augment.jittered(source.points[0], random), mirrored)
+    view = camera.to_view(camera.CropCamera(*(item[key].astype(np.float64) for key in camera.CropCamera._fields)), 128)
+    vertices = model.decode(item["identity"], item["expression"])
+    dense = model.topology().landmarks["dense"]
+    if mirrored:  # the toy's dense landmarks mean nothing, so they are mirrored here by the surface
+        whole = model.decode(source.targets["identity"][0], source.targets["expression"][0])
+        np.testing.assert_allclose(vertices[model.topology().mirror] * [-1, 1, 1], whole, atol=1e-3)
+        seen = project(dense.points(whole) * [-1, 1, 1], view)[permutation()]
+    else:
+        seen = project(dense.points(vertices), view)
+    assert np.linalg.norm(seen - item["points"], axis=1).max() < 1.0
+
+
+def test_items_depend_on_seed_and_number_alone():
+    source = _source(np.random.default_rng(5))
+    first, second = (Crops([source], [1.0], 3, 4, head().symmetry) for _ in range(2))
+    first[0], first[1]
+    for key, value in first[2].items():
+        np.testing.assert_array_equal(value, second[2][key])
+    assert (first[2]["image"] != first[3]["image"]).any()
+    assert first[2]["image"].shape == (128, 128, 3) and first[2]["image"].dtype == np.uint8
+
+
+def test_photos_without_targets_say_so():
+    source = _source(np.random.default_rng(6), known=False)
+    item = Crops([source], [1.0], 0, 1, head().symmetry)[0]
+    assert item["known"] == 0 and not item["identity"].any()
+
+
+def test_spoiling_keeps_the_shape_and_changes_pixels():
+    random = np.random.default_rng(7)
+    crop = random.integers(0, 255, (128, 128, 3), dtype=np.uint8)
+    changed = 0
+    for _ in range(40):
+        other = augment.spoil(crop, random, lambda: crop)
+        assert other.shape == crop.shape and other.dtype == np.uint8
+        changed += (other != crop).any()
+    assert changed > 30
+
+
+def test_splits_follow_the_number_of_the_file(tmp_path):
+    found = splits(tmp_path, ["00000.jpg", "00005.jpg", "00007.jpg"], "sfhq")
+    assert found.tolist() == ["test", "validation", "train"]
+
+
+def test_a_folder_of_photos_is_cut_out_with_its_targets(tmp_path):
+    import cv2
+
+    random = np.random.default_rng(8)
+    (tmp_path / "sfhq").mkdir()
+    names = [f"0000{i}.jpg" for i in (1, 2, 5)]
+    for name in names:
+        cv2.imwrite(str(tmp_path / "sfhq" / name), random.integers(0, 255, (256, 256, 3), dtype=np.uint8))
+    points = np.stack([_points(random, 256.0) for _ in names])
+    np.savez(tmp_path / "sfhq.landmarks478.npz", name=names, points=points.astype(np.float16), not_found=np.array([]))
+    fits = {"identity": np.ones((1, 100)), "expression": np.zeros((1, 51)), "rotation": np.eye(3)[None],
+            "translation": np.array([[0, 0, -900.0]]), "focal": np.array([900.0]), "principal": np.array([[128.0, 128]])}  # fmt: skip
+    (tmp_path / "fits").mkdir()
+    np.savez(tmp_path / "fits" / "sfhq.npz", name=["00002.jpg"], ok=[True], **fits)
+    photos = Photos([read_set(tmp_path, "sfhq", "train", tmp_path / "fits")])
+    assert len(photos) == 2 and photos.targets["known"].tolist() == [False, True]
+    np.testing.assert_allclose(np.ptp(photos.points[..., :2], axis=1).max(1), 112, rtol=1e-3)
+    with pytest.raises(AssetError, match="no such file"):
+        read_set(tmp_path, "stylegan", "train")
