@@ -147,7 +147,7 @@ def test_every_term_alone_reaches_the_network(folder):
     recipe = FinderRecipe(None)
     batch = _batch(Draw(portraits(folder, "train", ("sfhq",))))
     for term in TERMS:
-        losses = recipe.losses(batch, Stage("full", 1, TERMS, {"network": 1e-3}))
+        losses = recipe.losses(batch, Stage("small", 1, TERMS, {"network": 1e-3}))
         assert set(losses) == set(TERMS)
         recipe.zero_grad()
         losses[term].backward()

@@ -19,6 +19,8 @@ from likeness.photos.detect import SIDE, SMALLEST, STRIDE, UNIT
 
 LARGEST_ROLL = math.radians(55)
 """Heads are drawn up to this roll; more is another problem (a photo that lies on its side)."""
+TILTED = 0.33
+"""Share of heads that may have any roll up to 45 degrees, unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -42,31 +44,31 @@ class Scenes:
     Keys: image (S, S, 3) uint8, score (h, w) in [0, 1], geometry (5, h, w), weight (h, w) of the geometry, valid (h, w).
     """
 
-    def __init__(self, draw: Draw, seed: int, length: int, size: int = SIDE,
-                 pictures: tuple[str, ...] = backgrounds.TRAINING) -> None:
-        self.draw, self.seed, self.length, self.size, self.pictures = draw, seed, length, size, pictures
+    def __init__(self, draw: Draw, seed: int, length: int, size: int = SIDE, tilted: float = TILTED) -> None:
+        self.draw, self.seed, self.length, self.size, self.tilted = draw, seed, length, size, tilted
 
     def __len__(self) -> int:
         return self.length
 
     def scene(self, i: int) -> Scene:
         """The picture and boxes of item i."""
-        return compose(self.draw, np.random.default_rng((self.seed, i)), self.size, self.pictures)
+        return compose(self.draw, np.random.default_rng((self.seed, i)), self.size, tilted=self.tilted)
 
     def __getitem__(self, i: int) -> dict[str, np.ndarray]:
         scene = self.scene(i)
         return {"image": scene.image, **maps(scene, self.size)}
 
 
-def compose(draw: Draw, random: np.random.Generator, size: int, pictures: tuple[str, ...],
-            smallest: float = SMALLEST) -> Scene:
+def compose(draw: Draw, random: np.random.Generator, size: int, pictures: tuple[str, ...] = backgrounds.TRAINING,
+            smallest: float = SMALLEST, tilted: float = TILTED) -> Scene:
     """A scene of one of four kinds: one large portrait, a sheet of photos, a group over a background, no face at all.
 
     Args:
         smallest: Side in pixels of the smallest face to ask for; smaller ones are doubtful.
+        tilted: Share of heads with any roll up to 45 degrees; the others are nearly upright.
     """
     kind = random.random()
-    canvas = _Canvas(_base(draw, random, size, pictures), smallest)
+    canvas = _Canvas(_base(draw, random, size, pictures), smallest, tilted)
     if kind < 0.34:
         _single(canvas, draw, random)
     elif kind < 0.44:
@@ -102,8 +104,8 @@ def negative(draw: Draw, random: np.random.Generator, size: int, pictures: tuple
 class _Canvas:
     """A picture under construction, with the faces on it and a map of who covers what."""
 
-    def __init__(self, image: np.ndarray, smallest: float = SMALLEST) -> None:
-        self.image, self.smallest = image, smallest
+    def __init__(self, image: np.ndarray, smallest: float = SMALLEST, tilted: float = TILTED) -> None:
+        self.image, self.smallest, self.tilted = image, smallest, tilted
         self.size = image.shape[0]
         self.faces: list[tuple[float, float, float, float]] = []
         self.owner = np.zeros(image.shape[:2], np.int16)  # 0 nobody, k face k - 1, -1 something without a face
@@ -235,16 +237,17 @@ def _feather(mask: np.ndarray, side: float, random: np.random.Generator) -> np.n
     return np.clip(2 * soft - 1, 0, 1)
 
 
-def _random_face(size: int, random: np.random.Generator, smallest: float, largest: float) -> tuple[float, float, float, float]:
+def _random_face(canvas: _Canvas, random: np.random.Generator) -> tuple[float, float, float, float]:
     """Place, side and roll of a face somewhere in a scene."""
-    side = math.exp(random.uniform(math.log(smallest), math.log(largest)))
+    size = canvas.size
+    side = math.exp(random.uniform(math.log(0.85 * canvas.smallest), math.log(0.55 * size)))
     x, y = random.uniform(-0.05 * size, 1.05 * size, 2) if random.random() < 0.25 else random.uniform(0.1 * size, 0.9 * size, 2)
-    return float(x), float(y), side, _roll(random)
+    return float(x), float(y), side, _roll(canvas.tilted, random)
 
 
-def _roll(random: np.random.Generator) -> float:
-    """Mostly nearly upright, a third anything up to 45 degrees and a little beyond."""
-    roll = random.uniform(-math.pi / 4, math.pi / 4) if random.random() < 0.33 else random.normal(0, 0.2)
+def _roll(tilted: float, random: np.random.Generator) -> float:
+    """Mostly nearly upright; a share of anything up to 45 degrees and a little beyond."""
+    roll = random.uniform(-math.pi / 4, math.pi / 4) if random.random() < tilted else random.normal(0, 0.2)
     return float(np.clip(roll, -LARGEST_ROLL, LARGEST_ROLL))
 
 
@@ -261,7 +264,7 @@ def _single(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
     else:
         side = size * math.exp(random.uniform(math.log(0.25), math.log(1.25)))
         at = 0.5 * size + random.normal(0, 0.1 if side > 0.6 * size else 0.2, 2) * size
-        face = (float(at[0]), float(at[1]), side, _roll(random))
+        face = (float(at[0]), float(at[1]), side, _roll(canvas.tilted, random))
     placed = place(portrait, photo, face, mirror, size)
     # Beyond the photo: its background, or its border pixels drawn out.
     mask = placed.inside if random.random() < 0.5 else np.ones_like(placed.inside)
@@ -288,7 +291,7 @@ def _sheet(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
 def _head(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
     """One more head in a group; sometimes a whole photo."""
     portrait, photo = draw(random)
-    face = _random_face(canvas.size, random, 0.85 * canvas.smallest, 0.55 * canvas.size)
+    face = _random_face(canvas, random)
     if random.random() < 0.5:
         photo = recolor(photo, random)
     placed = place(portrait, photo, face, random.random() < 0.5, canvas.size)
@@ -299,7 +302,7 @@ def _head(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
 def _decoy(canvas: _Canvas, draw: Draw, random: np.random.Generator, pictures: tuple[str, ...]) -> None:
     """A patch without a face, with the outline, the feather and the place of one."""
     portrait, photo = draw(random)
-    face = _random_face(canvas.size, random, 0.85 * canvas.smallest, 0.55 * canvas.size)
+    face = _random_face(canvas, random)
     kind, edge = random.random(), max(photo.shape[:2])
     if kind < 0.4:
         photo = painted_over(portrait, photo, random)
