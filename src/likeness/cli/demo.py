@@ -31,7 +31,7 @@ class Demo:
 
 def demo(config: Demo) -> int:
     """Reconstruct the demo photo and say what was written; returns the exit code."""
-    code = reconstruct(Reconstruct(photos=(photo(),), output=config.output, overwrite=True))
+    code = reconstruct(Reconstruct(photos=(photo(),), output=config.output, max_faces=1, overwrite=True))
     if code == 0:
         for path in sorted(config.output.rglob("*")):
             if path.is_file():
