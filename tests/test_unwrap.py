@@ -9,6 +9,7 @@ from likeness.assets import toy
 from likeness.geometry.cameras import project, to_camera, transform_view
 from likeness.geometry.mesh import vertex_normals
 from likeness.runtime import draw, eyes
+from likeness.runtime.linings import line
 from likeness.runtime.sight import locate, look
 from likeness.runtime.unwrap import complete, light_ratio, unwrap
 
@@ -168,3 +169,24 @@ def test_the_z_buffer_sees_parts_where_they_are(face):
             spot = (project(vertices[topology.parts[name]][:1], view)[0] - sight.corner) * sight.scale
             assert sight.part[int(spot[1]), int(spot[0])] == number
     assert abs(sight.millimetres - 200 / 480) < 0.15
+
+
+def test_an_eye_printed_on_a_lid_is_not_believed_and_insides_are_lined(face):
+    vertices, topology = face
+    texels, skin = on_skin(face, draw.portrait(vertices, (300, 300)), 512)
+    rng = np.random.default_rng(0)
+    colours = np.float32([0.5, 0.3, 0.2]) * rng.uniform(0.9, 1.1, (512, 512, 1)).astype(np.float32)
+    ball = eyes.Ball.of(vertices, topology, topology.parts["eye_left"])
+    above = np.linalg.norm(vertices - ball.centre, axis=1) - ball.radius
+    height = (above[topology.triangles[texels.triangle]] * texels.weights).sum(-1)
+    near = cv2.dilate((texels.part == 2).astype(np.uint8), np.ones((61, 61))) > 0
+    eye = skin & (height > 1.5) & (height < 4) & near
+    colours[eye] = (0.3, 0.35, 0.45)
+    trust = np.where(skin, np.float32(1), 0)
+    hidden = skin & (cv2.dilate((texels.part == 4).astype(np.uint8), np.ones((5, 5))) > 0)  # beside the mouth
+    trust[hidden] = 0
+    lined, believed = line(colours, trust, texels, vertices, topology)
+    assert eye.sum() > 20 and hidden.sum() > 50
+    assert np.median(believed[eye]) < 0.2 and believed[skin & (height > 6) & ~hidden].min() > 0.9
+    assert believed[hidden].min() > 0.9 and (lined[hidden].mean(0) < 0.7 * np.float32([0.5, 0.3, 0.2])).all()
+    np.testing.assert_array_equal(trust[hidden], 0)

@@ -14,6 +14,7 @@ from likeness.export.textures import fill
 from likeness.geometry.cameras import to_camera, to_pixels
 from likeness.geometry.mesh import vertex_normals
 from likeness.runtime import eyes, mouth
+from likeness.runtime.linings import line
 from likeness.runtime.sight import FACING, OUTLINE, Photo, Sight, Texels, feather, locate, look, smoothstep
 from likeness.types import Topology, View
 
@@ -62,7 +63,7 @@ def unwrap(image: np.ndarray, vertices: np.ndarray, view: View, topology: Topolo
     colours = photo.sample(texels.places)
     trust = np.where(skin, trusted(texels, sight, image.shape[:2]), np.float32(0))
     trust *= 1 - doubtful(texels, sight) * foreign(colours, trust, surroundings(sight, photo))
-    texture = complete(colours, trust)
+    texture = complete(*line(colours, trust, texels, vertices, topology))
     texture = eyes.paint(texture, texels, sight, photo, vertices, view, topology)
     texture = mouth.paint(texture, texels, sight, photo, topology)
     return color.encode(texture)
@@ -103,7 +104,7 @@ def surroundings(sight: Sight, photo: Photo) -> np.ndarray:
     rows, columns = np.nonzero((sight.inland == 0) & (beyond > 3) & (beyond < 2.5 * OUTLINE))
     places = (np.stack([columns, rows], -1)[::7] + 0.5) / sight.scale + sight.corner
     inside = ((places > photo.corner) & (places < photo.corner + photo.pixels.shape[1::-1] / photo.scale)).all(1)
-    return photo.sample(places[inside][None].astype(np.float32))[0]
+    return photo.sample(places[inside][None].astype(np.float32))[0] if inside.any() else np.zeros((0, 3), np.float32)
 
 
 def foreign(colours: np.ndarray, trust: np.ndarray, beyond: np.ndarray) -> np.ndarray:
