@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 
 from likeness.assets import builtin
-from likeness.assets.builtin import Builtin
+from likeness.assets.builtin import Builtin, layout_to_json
 from likeness.assets.halves import half_shapes
 from likeness.errors import AssetError
 from likeness.types import View
@@ -56,9 +56,11 @@ class Decoder:
         self.level, self.model = level, model or builtin.load()
         self.session = open_session(path, "decoder")
         self.shapes = half_shapes(self.model)
-        for node in self.session.get_inputs():
-            if node.name in self.shapes and tuple(node.shape) != self.shapes[node.name].shape:
-                raise AssetError(f"{path} was made for another face model; export it again with `likeness train decoder`")
+        sizes = {node.name: tuple(node.shape) for node in self.session.get_inputs()}
+        fits = all(sizes[name] == shape.shape for name, shape in self.shapes.items())
+        layout = self.session.get_modelmeta().custom_metadata_map.get("likeness.layout")
+        if not fits or layout != layout_to_json(self.model.layout):
+            raise AssetError(f"{path} was made for another face model; export it again with `likeness train decoder`")
 
     def decode(self, codes: Mapping[str, np.ndarray], view: View | None = None) -> Decoded:
         """The face of codes "identity" (100,) and "expression" (51,), seen by a camera.

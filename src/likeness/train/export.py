@@ -11,7 +11,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from likeness.assets.builtin import Builtin
+from likeness.assets.builtin import Builtin, layout_to_json
 from likeness.assets.halves import half_shapes
 from likeness.encoders import camera
 from likeness.encoders.regressor import Regressor
@@ -59,8 +59,10 @@ def export_decoder(model: Builtin, level: str, path: Path) -> None:
     view = [torch.eye(3), torch.tensor([0.0, 0, -500]), torch.tensor(500.0), torch.zeros(2)]
     inputs = ["identity", "expression", "rotation", "translation", "focal", "principal", "mean", "symmetric", "antisymmetric"]
     outputs = ["vertices", "normals", "points", "depth"]
+    layout = layout_to_json(model.layout)
+    facts = {"likeness.kind": "decoder", "likeness.level": level, "likeness.layout": layout, "licence": model.licence}
     traced = _trace(Decoder(model, level).eval(), (*codes, *view, *map(torch.from_numpy, shapes.values())), inputs, outputs, path)
-    _finish(traced, path, {"likeness.kind": "decoder", "likeness.level": level, "licence": model.licence})
+    _finish(traced, path, facts)
 
 
 def _trace(graph: nn.Module, arguments: tuple, inputs: list[str], outputs: list[str], path: Path) -> onnx.ModelProto:
