@@ -62,10 +62,11 @@ def fill(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
         return image * weight[..., None] + mean.astype(np.float32) * (1 - weight[..., None])
     height, width = image.shape[:2]
     half = ((width + 1) // 2, (height + 1) // 2)
-    sums = cv2.resize(image * weight[..., None], half, interpolation=cv2.INTER_AREA)
+    scaled = image * weight[..., None]
+    sums = cv2.resize(scaled, half, interpolation=cv2.INTER_AREA).reshape(*half[::-1], -1)
     mass = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
-    sums = sums if sums.ndim == 3 else sums[..., None]
     coarse = fill(sums / np.maximum(mass, 1e-8)[..., None], np.minimum(1.0, 2 * mass))
-    back = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    back = back if back.ndim == 3 else back[..., None]
-    return image * weight[..., None] + back * (1 - weight[..., None])
+    back = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).reshape(image.shape)
+    back *= (1 - weight)[..., None]
+    back += scaled
+    return back

@@ -134,6 +134,7 @@ def _skin(topology: Topology) -> np.ndarray:
 
 
 def _counted(triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Undirected edges (n, 2), each once, and how many triangles each has."""
-    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    return np.unique(np.sort(pairs.astype(np.int64), 1), axis=0, return_counts=True)
+    """Undirected edges (n, 2), each once, smaller vertex first, and how many triangles each has."""
+    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64)
+    keys, counts = np.unique(pairs.min(1) << 32 | pairs.max(1), return_counts=True)
+    return np.stack([keys >> 32, keys & 0xFFFFFFFF], 1), counts

@@ -61,8 +61,10 @@ def unwrap(image: np.ndarray, vertices: np.ndarray, view: View, topology: Topolo
     photo = Photo.around(image, to_pixels(camera[np.unique(topology.triangles)], view), texels)
     skin = texels.part == 1 + list(topology.parts).index("skin")
     colours = photo.sample(texels.places)
-    trust = np.where(skin, trusted(texels, sight, image.shape[:2]), np.float32(0))
-    trust *= 1 - doubtful(texels, sight) * foreign(colours, trust, surroundings(sight, photo))
+    half = texels.halved()
+    trust = trusted(half, sight, image.shape[:2]) * skin[::2, ::2]
+    trust *= 1 - doubtful(half, sight) * foreign(colours[::2, ::2], trust, surroundings(sight, photo))
+    trust = cv2.resize(trust, (size, size), interpolation=cv2.INTER_LINEAR) * skin
     texture = complete(*line(colours, trust, texels, vertices, topology))
     texture = eyes.paint(texture, texels, sight, photo, vertices, view, topology)
     texture = mouth.paint(texture, texels, sight, photo, topology)
@@ -118,7 +120,7 @@ def foreign(colours: np.ndarray, trust: np.ndarray, beyond: np.ndarray) -> np.nd
         trust: (S, S) in [0, 1].
         beyond: (n, 3) linear RGB, any number.
     """
-    sure = colours[::4, ::4][trust[::4, ::4] > 0.8]
+    sure = colours[::2, ::2][trust[::2, ::2] > 0.8]
     if len(sure) < 100:
         return np.zeros_like(trust)
     tones = np.log(np.maximum(colours, 0) + DARKEST)
@@ -141,12 +143,15 @@ def _unlikeliness(tones: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, n
 def complete(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
     """Colours (S, S, 3) where they are trusted, else the mirrored side in this side's light, else a continuation."""
     other, other_trust = colours[:, ::-1], MIRRORED * trust[:, ::-1]
-    lit = other * light_ratio(colours, trust)
     own = trust * trust  # where both sides are doubtful the better one should win clearly
     rest = (1 - own) * other_trust * other_trust
     total = own + rest
-    mixed = (own[..., None] * colours + rest[..., None] * lit) / np.maximum(total, 1e-6)[..., None]
-    return fill(mixed, np.clip(total / ENOUGH**2, 0, 1))
+    mixed = light_ratio(colours, trust)
+    mixed *= other
+    mixed -= colours
+    mixed *= (rest / np.maximum(total, 1e-6))[..., None]
+    mixed += colours
+    return fill(mixed, np.minimum(total / ENOUGH**2, 1))
 
 
 def light_ratio(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
