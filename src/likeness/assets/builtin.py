@@ -123,13 +123,13 @@ def load(path: Path | None = None) -> Builtin:
     source = resources.files("likeness.assets") / "builtin.safetensors" if path is None else Path(path)
     try:
         content = source.read_bytes()
-        head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        head = json.loads(json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["model"])
         data = parse(content)
         layout = layout_from_json(head["layout"])
         half = half_vertices(layout)
         places = data["places_dense"]
         learned = landmarks.correspondence()
-        if learned is not None:
+        if learned is not None and len(data["ict_chart"]):
             places = (data["ict_chart"][learned[0][:468]] * learned[1][:468, :, None]).sum(1)
         return Builtin(
             mean=_whole(data["mean"], half, layout, np.float32(1)),
@@ -172,7 +172,8 @@ def save(model: Builtin, path: Path) -> None:
         "contour": model.contour.astype(np.int32),
         "ict_chart": model.ict_chart.astype(np.float32),
     }
-    head = {"layout": layout_to_json(model.layout), "licence": model.licence}
+    # One entry only: safetensors writes several in no fixed order.
+    head = {"model": json.dumps({"layout": layout_to_json(model.layout), "licence": model.licence})}
     save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path, metadata=head)
 
 
