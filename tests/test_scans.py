@@ -5,6 +5,7 @@ import pytest
 
 from likeness.errors import AssetError
 from likeness.evaluate import scans
+from likeness.evaluate.registration import fit_to_scan
 from likeness.geometry.alignment import Similarity
 from likeness.geometry.mesh import vertex_normals
 from likeness.geometry.rotation import from_euler
@@ -78,3 +79,20 @@ def test_a_missing_or_empty_scan_is_refused(tmp_path):
     (tmp_path / "head.obj").write_text("# nothing\n")
     with pytest.raises(AssetError, match="no mesh"):
         scans.lee_perry_smith(tmp_path)
+
+
+def test_a_model_laid_onto_a_scan_finds_its_shape():
+    mean, triangles, marks = dome(31)
+    fine, fine_triangles, fine_marks = dome(53)
+    bumps = [np.array([40.0, -20]), np.array([-40.0, -20]), np.array([0, 60.0]), np.array([0, -70.0])]
+
+    def modes(points):
+        heights = [3 * np.exp(-((points[:, :2] - place) ** 2).sum(1) / 500) for place in bumps]
+        return np.stack([np.stack([0 * h, 0 * h, h], -1) for h in heights])
+
+    codes = np.array([1.2, -0.8, 0.9, -1.1])
+    target = MOTION.apply(fine + np.tensordot(codes, modes(fine), 1))
+    scan = scans.Scan(target, fine_triangles, target[fine_marks])
+    found, motion = fit_to_scan(mean, modes(mean), triangles, marks, scan)
+    np.testing.assert_allclose(found, codes, atol=0.25)
+    assert motion.scale == pytest.approx(1.07, abs=0.01)

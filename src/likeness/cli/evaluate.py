@@ -245,19 +245,26 @@ def evaluate_scan(config: EvaluateScan) -> None:
     """Print and write the table of the head scan."""
     from likeness.assets.ict import MULTI_PIE_68, NARROW
     from likeness.evaluate import scans as measure
+    from likeness.evaluate.registration import fit_to_scan
     from likeness.geometry.mesh import triangulate
-    from likeness.geometry.rotation import from_euler
 
     data = data_folder(config.data)
     bench, scan = Bench(data), measure.lee_perry_smith(data / "scans/lee_perry_smith")
     triangles = triangulate(bench.ict.faces[(bench.ict.faces < NARROW).all(1)])
     marks = np.array(MULTI_PIE_68)[list(measure.LANDMARKS_OF_68)]
-    encode, centre, found = encoder(config.model), scan.landmarks.mean(0), []
-    for yaw in CAMERAS:
-        rotation = from_euler(np.float64(yaw), np.float64(0), np.float64(0))
-        view = View(rotation, np.array([0, 0, -1000.0]) - rotation @ centre, np.float64(1500), np.array([192.0, 192.0]), (384, 384))
-        found.append(encode(measure.photograph(scan, view), _scan_face(bench, scan, view)).codes["identity"])
-    codes = {"mean face": np.zeros(100)} | {f"regressor, yaw {yaw:+.2f}": c for yaw, c in zip(CAMERAS, found)}
+    mean, modes = (array[..., :NARROW, :].astype(np.float64) for array in (bench.ict.mean, bench.ict.identity))
+    best, motion = fit_to_scan(mean, modes, triangles, marks, scan)
+    views = [_scan_view(scan, yaw) for yaw in CAMERAS]
+    points = _scan_landmarks(bench, best, motion, views)
+    encode = encoder(config.model)
+    found = [encode(measure.photograph(scan, v), given_face(p)).codes["identity"] for v, p in zip(views, points)]
+    codes = {
+        "mean face": np.zeros(100),
+        "model on the scan itself": best,
+        "teacher, yaw +0.00": bench.fitted(points[:1])[0].identity[0].numpy(),
+        "teacher, all views": np.mean([f.identity.mean(0).numpy() for f in bench.fitted(points)], 0),
+    }
+    codes |= {f"regressor, yaw {yaw:+.2f}": c for yaw, c in zip(CAMERAS, found)}
     codes["regressor, all views"] = np.mean(found, 0)
     errors, rows = {}, {}
     for name, identity in codes.items():
@@ -271,13 +278,25 @@ def evaluate_scan(config: EvaluateScan) -> None:
     show("Lee Perry-Smith scan, point to surface", rows, config.output)
 
 
-def _scan_face(bench: Bench, scan, view: View) -> Detection:
-    """The scan's face box: that of the mean face's dense landmarks, laid onto the scan by its seven points."""
-    from likeness.assets.ict import MULTI_PIE_68
-    from likeness.evaluate.scans import LANDMARKS_OF_68
-    from likeness.geometry import cameras
-    from likeness.geometry.alignment import similarity
+def _scan_view(scan, yaw: float) -> View:
+    """A camera a metre in front of the scan's face, head turned."""
+    from likeness.geometry.rotation import from_euler
 
-    marks = bench.ict.mean[np.array(MULTI_PIE_68)[list(LANDMARKS_OF_68)]].astype(np.float64)
-    places = similarity(marks, scan.landmarks).apply(bench.bases.mean)
-    return given_face(cameras.project(places, view))
+    rotation = from_euler(np.float64(yaw), np.float64(0), np.float64(0))
+    shift = np.array([0, 0, -1000.0]) - rotation @ scan.landmarks.mean(0)
+    return View(rotation, shift, np.float64(1500), np.array([192.0, 192.0]), (384, 384))
+
+
+def _scan_landmarks(bench: Bench, identity: np.ndarray, motion, views: list[View]) -> np.ndarray:
+    """Dense landmarks (n, 478, 3) px of the scan in each view, from the model that was laid onto it.
+
+    No landmark detector runs here: these are where it would put them if it were perfect.
+    """
+    from likeness.geometry import cameras
+
+    places = motion.apply(bench.bases.mean + np.tensordot(identity, bench.bases.identity, 1))
+    found = []
+    for view in views:
+        pixels, depth = cameras.project(places, view), -cameras.to_camera(places, view)[:, 2:]
+        found.append(np.concatenate([pixels, (depth - depth.mean()) * view.focal / 1000], 1))
+    return np.stack(found).astype(np.float32)

@@ -14,6 +14,7 @@ from likeness.geometry import cameras
 from likeness.geometry.alignment import similarity
 from likeness.geometry.closest import closest_points
 from likeness.geometry.mesh import edges, vertex_normals
+from likeness.geometry.rotation import from_euler
 from likeness.render.rasterize_numba import rasterize
 from likeness.types import View
 
@@ -134,17 +135,38 @@ class ScanErrors:
     """How far a scan's face is from a mesh.
 
     Attributes:
-        mean, median: mm, point to surface.
-        distances: (n,) mm for each scan point within the radius.
+        mean, median: mm, point to surface, every part of the scan's surface counting by its area.
         signed: (n,) mm along the scan's normals, positive where the mesh lies outside the scan.
+        weights: (n,) mm^2 of surface that each point stands for.
         rows: (n,) scan vertices that were compared.
     """
 
     mean: float
     median: float
-    distances: np.ndarray
     signed: np.ndarray
+    weights: np.ndarray
     rows: np.ndarray
+
+
+def measured(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
+    """Scan vertices (n,) that count, and the area (n,) mm^2 each stands for.
+
+    They lie within 95 mm of the nose tip, and a camera in front, to the left or to the right sees them: a scan's mesh also
+    has eye sockets and inner lips.
+    """
+    seen = np.zeros(len(scan.vertices), bool)
+    centre = scan.landmarks.mean(0)
+    for yaw in (0.0, 0.8, -0.8):
+        rotation = from_euler(np.float64(yaw), np.float64(0), np.float64(0))
+        view = View(rotation, np.array([0, 0, -1500.0]) - rotation @ centre, np.float64(6000), np.array([600.0, 600.0]), (1200, 1200))
+        points = cameras.project_with_depth(scan.vertices, view).astype(np.float32)
+        triangle, _, _ = rasterize(points, scan.triangles, view.size)
+        seen[scan.triangles[np.unique(triangle[triangle >= 0])]] = True
+    corners = scan.vertices[scan.triangles]
+    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 6
+    area = np.bincount(scan.triangles.ravel(), np.repeat(areas, 3), len(scan.vertices))
+    rows = np.flatnonzero(seen & (np.linalg.norm(scan.vertices - scan.landmarks[4], axis=1) < RADIUS))
+    return rows, area[rows]
 
 
 def scan_errors(
@@ -153,7 +175,7 @@ def scan_errors(
     """Align a mesh to a scan by similarity and measure the scan's points to its surface.
 
     Iterated closest points with scale, begun at seven landmarks; the worst tenth of the pairs and those at the mesh's
-    border do not steer the alignment. Scan points within 95 mm of the nose tip count, except where the mesh has ended.
+    border do not steer the alignment. Scan points where the mesh has ended are left out.
 
     Args:
         vertices: (V, 3) neutral shape, any unit.
@@ -165,22 +187,24 @@ def scan_errors(
     """
     used, triangles = np.unique(triangles, return_inverse=True)
     triangles, vertices = triangles.reshape(-1, 3), np.asarray(vertices, np.float64)[used]
-    border = _border(triangles)
+    border = surface_border(triangles)
     vertices = similarity(np.asarray(landmarks, np.float64), scan.landmarks).apply(vertices)
-    near = np.flatnonzero(np.linalg.norm(scan.vertices - scan.landmarks[4], axis=1) < RADIUS)
-    normals = vertex_normals(scan.vertices, scan.triangles)
-    steering = near[:: max(1, len(near) // STEERING)]
+    rows, areas = measured(scan)
+    points, normals = scan.vertices[rows], vertex_normals(scan.vertices, scan.triangles)[rows]
+    some = slice(None, None, max(1, len(rows) // STEERING))
     for _ in range(steps):
-        found, good = _partners(vertices, triangles, border, scan.vertices[steering], normals[steering])
+        found, good = partners(vertices, triangles, border, points[some], normals[some])
         pairs = good & (found.distances <= np.quantile(found.distances[good], kept))
-        vertices = similarity(found.points[pairs], scan.vertices[steering][pairs]).apply(vertices)
-    found, good = _partners(vertices, triangles, border, scan.vertices[near], normals[near])
-    signed = ((found.points - scan.vertices[near]) * normals[near]).sum(1)[good]
-    distances = found.distances[good]
-    return ScanErrors(float(distances.mean()), float(np.median(distances)), distances, signed, near[good])
+        vertices = similarity(found.points[pairs], points[some][pairs], areas[some][pairs]).apply(vertices)
+    found, good = partners(vertices, triangles, border, points, normals)
+    signed = ((found.points - points) * normals).sum(1)[good]
+    distances, weights = found.distances[good], areas[good]
+    order = distances.argsort()
+    median = distances[order][np.searchsorted(weights[order].cumsum(), weights.sum() / 2)]
+    return ScanErrors(float(np.average(distances, weights=weights)), float(median), signed, weights, rows[good])
 
 
-def _partners(vertices: np.ndarray, triangles: np.ndarray, border: np.ndarray, points: np.ndarray, normals: np.ndarray):
+def partners(vertices: np.ndarray, triangles: np.ndarray, border: np.ndarray, points: np.ndarray, normals: np.ndarray):
     """Closest points of the mesh to scan points, and which (n,) count: inside its border, and not through to inner lids."""
     found = closest_points(points, vertices, triangles)
     corners = triangles[found.triangle]
@@ -189,7 +213,7 @@ def _partners(vertices: np.ndarray, triangles: np.ndarray, border: np.ndarray, p
     return found, inside & facing
 
 
-def _border(triangles: np.ndarray) -> np.ndarray:
+def surface_border(triangles: np.ndarray) -> np.ndarray:
     """(V,) bool: vertices of edges that belong to one triangle only."""
     pairs = edges(triangles)
     sides = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), 1)
@@ -207,4 +231,5 @@ def scan_distinctiveness(predicted: ScanErrors, mean: ScanErrors) -> float:
     """
     common, first, second = np.intersect1d(predicted.rows, mean.rows, return_indices=True)
     true, found = -mean.signed[second], predicted.signed[first] - mean.signed[second]
-    return float((found * true).sum() / (true * true).sum())
+    weights = mean.weights[second]
+    return float((weights * found * true).sum() / (weights * true * true).sum())
