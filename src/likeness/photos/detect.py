@@ -171,7 +171,7 @@ def suppress(found: np.ndarray, overlap: float = 0.35) -> np.ndarray:
     order = np.argsort(-found[:, 4], kind="stable")
     kept: list[int] = []
     for i in order:
-        if all(_same(found[i], found[j], overlap) is False for j in kept):
+        if not any(_same(found[i], found[j], overlap) for j in kept):
             kept.append(int(i))
     return found[kept]
 
