@@ -26,7 +26,7 @@ class Landmarks:
     """Photo sets to learn from and their shares. gan states no licence: leave it out here to do without it."""
     photos: int = 1500
     """Training photos used."""
-    rounds: int = 7
+    rounds: int = 5
     """Rounds of fitting and moving."""
     expression_cost: float = 3.0
     """Slope of the penalty on expression weights while learning; dearer than when fitting, so that habits become offsets."""
