@@ -111,9 +111,11 @@ class Crops:
         place = min(int(np.searchsorted(source.chances, random.random())), len(source.images) - 1)
         if self.plain:
             return self.item(source, i % len(source.images), augment.exact(source.points[i % len(source.images)]), False)
-        similarity, mirrored = augment.jittered(source.points[place], random), random.random() < 0.5
+        loose, spoiled = (0.3, 0.6) if source.rendered else (0.5, 0.85)  # ours: renders are there to be seen exactly
+        similarity, mirrored = augment.jittered(source.points[place], random, loose), random.random() < 0.5
         item = self.item(source, place, similarity, mirrored)
-        item["image"] = augment.spoil(item["image"], random, lambda: source.images[random.integers(len(source.images))])
+        if random.random() < spoiled:
+            item["image"] = augment.spoil(item["image"], random, lambda: source.images[random.integers(len(source.images))])
         return item
 
     def item(self, source: Source, place: int, similarity: np.ndarray, mirrored: bool) -> dict[str, np.ndarray]:

@@ -75,9 +75,14 @@ class Decoder(nn.Module):
         sums = triangle_sums(vertices[:skin].reshape(self.side, self.side, 3), self.used).reshape(-1, 3)
         a, b, c = (vertices[self.triangles[:, i]] for i in range(3))
         areas = torch.cat([cross(b - a, c - a), torch.zeros(1, 3)])
-        beside = torch.cat([areas[self.few].sum(1), areas[self.many].sum(1)])[self.order]
+        beside = torch.cat([_sum(areas[self.few]), _sum(areas[self.many])])[self.order]
         total = torch.cat([sums, beside])
         return total / torch.clip(torch.sqrt((total * total).sum(-1)), 1e-12, None)[:, None]
+
+
+def _sum(vectors: torch.Tensor) -> torch.Tensor:
+    """Sums (n, 3) over the middle of (n, k, 3), as a product of matrices: several times faster in the exported graph."""
+    return vectors.flatten(1) @ torch.eye(3).repeat(vectors.shape[1], 1)
 
 
 def _used(model: Builtin, level: str) -> np.ndarray:
