@@ -9,10 +9,11 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from likeness.assets import toy
+from likeness.assets import builtin, toy
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.assets.ict import IctModel
 from likeness.errors import LikenessError
@@ -238,3 +239,17 @@ def test_the_full_head_keeps_its_seams_and_licence(tmp_path):
     assert document["meshes"][0]["extras"]["targetNames"] == list(EXPRESSIONS)
     issues = report(gltf.to_bytes(asset), tmp_path)["issues"]
     assert issues["numErrors"] == issues["numWarnings"] == 0, issues
+
+
+@pytest.mark.parametrize("level, limit", [("base", 4.0), ("dense", 15.0)])
+def test_the_shipped_model_gives_files_of_bounded_size(level, limit, tmp_path):
+    """Even with a texture as rich as any photo's, and the validator is content with it."""
+    rng = np.random.default_rng(1)
+    grain = cv2.GaussianBlur(rng.normal(128, 60, (1024, 1024, 3)), (0, 0), 1.6) * 1.5 - 64
+    texture = to_jpeg(np.clip(grain, 0, 255).astype(np.uint8))
+    assert len(texture) > 200_000
+    data = gltf.to_bytes(from_builtin(builtin.load(), rng.normal(size=100), rng.random(51), level, texture))
+    assert len(data) <= limit * 1e6
+    if level == "base":
+        issues = report(data, tmp_path)["issues"]
+        assert issues["numErrors"] == issues["numWarnings"] == 0, issues

@@ -22,6 +22,9 @@ CONTRAST = 0.12
 """Share of the eye's mean brightness by which a ring must be brighter than the disc in it to be an iris."""
 HIDDEN = 0.06
 """Share of the front of the ball that must be trusted to be painted from the photo; below, the other eye serves."""
+OUTSHONE = 0.35
+"""An eye of which less than this share of the other is shown is the other's mirror image: two eyes have one colour, and
+what little shows of the farther one in a turned head is lid and lashes as often as iris."""
 LIDS = 5.0
 """z-buffer pixels (2 mm) from the lids over which the photo fades in: lashes and misplaced lids stay off the ball."""
 BINS = np.radians(np.arange(0, 182, 2.0))
@@ -113,8 +116,9 @@ def paint(
         painted[name] = window, on_ball[window], colours, shown
     for name, other in zip(PARTS, PARTS[::-1]):
         window, mask, colours, shown = painted[name]
-        if shown < HIDDEN <= painted[other][3] and painted[other][2].shape == colours.shape:
-            colours = painted[other][2][:, ::-1]
+        _, _, opposite, seen = painted[other]
+        if shown < max(HIDDEN, OUTSHONE * seen) and seen >= HIDDEN and opposite.shape == colours.shape:
+            colours = opposite[:, ::-1]
         texture[window] = np.where(mask[..., None], colours, texture[window])
         _line_socket(texture, texels.part, 1 + order.index(name), window, mask)
     return texture
