@@ -1,0 +1,119 @@
+"""What ships, where it comes from and under which licence; and the outside models that can be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+
+from likeness.errors import AssetError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model or a set of photographs made by others.
+
+    Attributes:
+        name: As its makers call it.
+        licence: Under which it is given.
+        origin: Where it is published.
+        digest: SHA-256 of the file that was read, in hexadecimal; empty for sets of files.
+    """
+
+    name: str
+    licence: str
+    origin: str
+    digest: str = ""
+
+    def check(self, path: Path) -> None:
+        """Refuse a file that is not the one learned from.
+
+        Raises:
+            AssetError: If the file cannot be read or has another hash.
+        """
+        found = digest(path)
+        if self.digest and found != self.digest:
+            raise AssetError(f"{path} is another version of {self.name}: sha256 {found}, expected {self.digest}")
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A file inside the package.
+
+    Attributes:
+        file: Path below the package `likeness`.
+        what: One line on what it is for.
+        licence: Under which it is given on.
+        sources: Keys of `SOURCES` that it was learned from.
+        command: The command that makes it.
+    """
+
+    file: str
+    what: str
+    licence: str
+    sources: tuple[str, ...]
+    command: str
+
+    def path(self) -> Path:
+        """Where it lies."""
+        return Path(str(resources.files("likeness"))) / self.file
+
+
+SOURCES: dict[str, Source] = {
+    "ict": Source(
+        "ICT Face Model Light", "MIT, Copyright (c) 2020 USC Institute for Creative Technologies",
+        "https://github.com/USC-ICT/ICT-FaceKit",
+        "c8000eec45422b0c65104d82e6ee1ba02e4d354511c280fcc77db64414b8674e",
+    ),
+    "mediapipe": Source(
+        "MediaPipe canonical face model", "Apache-2.0, Copyright The MediaPipe Authors",
+        "https://github.com/google-ai-edge/mediapipe",
+        "8bac80443397e113f41a8b565ea72c59390bc031d9defab289dba7bc0c54e618",
+    ),
+    "sfhq": Source("SFHQ, AI-generated faces", "MIT", "https://github.com/SelfishGene/SFHQ-dataset"),
+    "stylegan": Source("StyleGAN portraits, AI-generated", "MIT repository", "data folder photos/stylegan"),
+    "gan": Source("AI-generated portraits", "no licence stated", "data folder photos/gan"),
+    "officials": Source("Official portraits of US politicians", "MIT repository", "data folder photos/officials"),
+    "scikit-image": Source("Sample pictures of scikit-image", "see its data/README", "https://scikit-image.org"),
+}  # fmt: skip
+"""What was learned from. Photographs are not redistributed; the ICT digest is of its archive form, not of a checkout."""
+_PHOTOS = ("sfhq", "stylegan", "gan", "officials")
+
+SHIPPED: dict[str, Shipped] = {
+    "face model": Shipped(
+        "assets/builtin.safetensors", "shape, expression, topology, regions", "Apache-2.0, with ICT's MIT notice",
+        ("ict", "mediapipe", *_PHOTOS), "likeness build",
+    ),
+    "dense landmarks": Shipped(
+        "assets/correspondence.safetensors", "where 478 landmarks lie on the face", "Apache-2.0, with ICT's MIT notice",
+        ("ict", "mediapipe", *_PHOTOS), "likeness train landmarks",
+    ),
+    "face finder": Shipped(
+        "runtime/finder.onnx", "photo to boxes and roll", "Apache-2.0", (*_PHOTOS, "scikit-image"), "likeness train finder",
+    ),
+    "regressor": Shipped(
+        "runtime/regressor.onnx", "crop to codes, pose and camera", "Apache-2.0", ("ict", "mediapipe", *_PHOTOS),
+        "likeness train regressor",
+    ),
+    "base decoder": Shipped(
+        "runtime/decoder-base.onnx", "codes to vertices, normals and pixels", "Apache-2.0", ("ict",),
+        "likeness train regressor",
+    ),
+    "dense decoder": Shipped(
+        "runtime/decoder-dense.onnx", "the same at the dense level", "Apache-2.0", ("ict",), "likeness train regressor",
+    ),
+}  # fmt: skip
+"""Every file of numbers in the package. The face model's photographs decide only where its dense landmarks lie."""
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal.
+
+    Raises:
+        AssetError: If it cannot be read.
+    """
+    try:
+        return sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise AssetError(f"cannot read {path}: {error.strerror}") from error
