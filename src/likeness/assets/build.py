@@ -31,6 +31,8 @@ SKIN_STIFFNESS, MEMBRANE_STIFFNESS = 0.2, 0.03
 of the membrane (which only decide what samples leave open), against one sample of the surface. Ours."""
 CANDIDATES = 20
 """Contour candidates for a jaw point."""
+CONTOUR_START = (0.6, 0.85)
+"""Where candidates begin on the way from the middle of the face to a jaw point: beside the eyes, and at the chin. Ours."""
 
 
 def build(
@@ -193,7 +195,7 @@ def _contour(layout: Layout, jaw: np.ndarray) -> np.ndarray:
     rays = jaw[:9] - middle
     room = np.where(rays < 0, middle, 1 - middle)
     reach = (room / np.maximum(np.abs(rays), 1e-9)).min(axis=1)
-    start = np.full(9, 0.6)
+    start = np.linspace(*CONTOUR_START, 9)
     share = start[:, None] + np.linspace(0, 1, CANDIDATES) * (reach - start)[:, None]
     column, row = np.rint((middle + share[..., None] * rays[:, None]) * last).astype(int).transpose(2, 0, 1)
     half = row * layout.size + column
