@@ -96,3 +96,11 @@ def test_texture_lands_where_its_chart_says(face):
     assert image[30, 80, 0] > 240 and image[30, 48].max() < 10
     clay = draw.shaded(vertices, topology, draw.portrait(vertices, (64, 64)))
     assert clay.shape == (64, 64, 3) and 100 < clay[20, 30].min() < clay[20, 30].max() < 230
+
+
+def test_bands_join_without_a_seam(face, monkeypatch):
+    vertices, topology = face
+    view = draw.portrait(vertices, (200, 240), yaw=0.4, margin=0.2)
+    whole = overlay.draw(photo(), vertices, view, topology)
+    monkeypatch.setattr(overlay, "BAND", 1000)
+    np.testing.assert_array_equal(overlay.draw(photo(), vertices, view, topology), whole)

@@ -24,6 +24,8 @@ LINE_SHARE = 1 / 260
 """Width of a line as a share of the face's height in pixels."""
 NOSE_68 = ((27, 28, 29, 30), (31, 32, 33, 34, 35))
 """Ridge and base of the nose in the Multi-PIE points."""
+BAND = 4_000_000
+"""Pixels that are drawn at once, in bands: a face may fill a photo of 178 million pixels."""
 BEHIND = 2.5
 """mm; lines that lie this far behind the visible surface are hidden."""
 
@@ -47,16 +49,25 @@ def draw(image: np.ndarray, vertices: np.ndarray, view: View, topology: Topology
     if window is None:
         return result
     left, top, right, bottom = window
-    shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]])
-    local = transform_view(view, shift, (bottom - top, right - left))
-    part = color.decode(np.ascontiguousarray(image[top:bottom, left:right]))
-    colours = TINT * drawing.brightness(vertices, topology.triangles, local)[:, None]
-    surface, coverage = drawing.rendered(vertices, topology.triangles, local, colours, None)
-    blended = color.encode(part * (1 - OPACITY * coverage) + OPACITY * surface)
+    whole = _moved(view, left, top, (bottom - top, right - left))
+    colours = TINT * drawing.brightness(vertices, topology.triangles, view)[:, None]
+    step = max(1, BAND // (right - left))
+    for row in range(top, bottom, step):
+        end = min(bottom, row + step)
+        local = _moved(view, left, row, (end - row, right - left))
+        surface, coverage = drawing.rendered(vertices, topology.triangles, local, colours, None)
+        part = color.decode(image[row:end, left:right])
+        result[row:end, left:right] = color.encode(part * (1 - OPACITY * coverage) + OPACITY * surface)
+    canvas = np.ascontiguousarray(result[top:bottom, left:right])
     points[:, :2] -= [left, top]
-    _lines(blended, points, vertices, local, topology)
-    result[top:bottom, left:right] = blended
+    _lines(canvas, points, vertices, whole, topology)
+    result[top:bottom, left:right] = canvas
     return result
+
+
+def _moved(view: View, left: int, top: int, size: tuple[int, int]) -> View:
+    """The camera of the part of the picture that begins at a pixel."""
+    return transform_view(view, np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]]), size)
 
 
 def _window(points: np.ndarray, size: tuple[int, int], margin: int = 4) -> tuple[int, int, int, int] | None:

@@ -22,6 +22,9 @@ OUTLINE = 12
 FACING = 0.55
 """Cosine between surface and line of sight from which a texel counts as facing the camera. Ours."""
 
+HUGE = 3 * 16_000_000
+"""Values of a part of a photo above which it is halved, without linear light, before its colours are decoded."""
+
 
 @dataclass(frozen=True)
 class Sight:
@@ -191,6 +194,8 @@ class Photo:
         facing = (texels.cosine[here] > FACING) & (texels.triangle[there] == texels.triangle[here])
         steps = np.abs(texels.places[there][facing] - texels.places[here][facing])
         footprint = float(np.median(np.maximum(steps[:, 0], steps[:, 1]))) if len(steps) else 1.0
+        while part.size > HUGE and footprint * part.shape[1] / (high - low)[0] > 4:
+            part = cv2.resize(part, (part.shape[1] // 2, part.shape[0] // 2), interpolation=cv2.INTER_AREA)
         pixels = color.decode(part)
         if footprint > 1.25:  # below, bicubic sampling sees all pixels anyway
             side = np.maximum(1, np.rint((high - low) / footprint)).astype(int)
