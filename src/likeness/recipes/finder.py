@@ -24,7 +24,7 @@ network answers zero; it needs more weight and more tilted heads (measured: 0.23
 class FinderRecipe(Recipe):
     """Train the finder on composed scenes: first mostly upright heads, then larger scenes of tilted ones."""
 
-    def __init__(self, photos: Path | None, seed: int = 0, small_steps: int = 5500, steps: int = 1800, batch: int = 16,
+    def __init__(self, photos: Path | None, seed: int = 0, small_steps: int = 5500, steps: int = 1400, batch: int = 16,
                  rate: float = 3e-3, sizes: tuple[int, int] = (224, 256), sets: tuple[str, ...] = tuple(SETS)) -> None:
         """
         Args:
