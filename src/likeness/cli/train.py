@@ -33,7 +33,7 @@ class Finder:
     """Photo sets to learn from. gan states no licence: leave it out here to do without it."""
     small_steps: int = 5500
     """Steps on scenes of mostly upright heads."""
-    steps: int = 1800
+    steps: int = 1400
     """Steps on larger scenes of tilted heads."""
     batch: int = 16
     """Scenes per step."""
