@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from likeness import errors
-from likeness.cli import demo, inputs, main
+from likeness.cli import demo, inputs, main, models
 from likeness.cli.reconstruct import Reconstruct, exit_code, reconstruct
 from likeness.cli.sheet import Sheet, sheet
 
@@ -270,6 +270,12 @@ def test_a_sheet_shows_the_good_photos(shoot, toy_system, tmp_path, capsys):
 def test_the_demo_photo_is_found_without_its_package():
     pytest.importorskip("skimage")
     assert demo.photo().name == "astronaut.png" and demo.photo().is_file()
+
+
+def test_models_are_listed_with_their_licences(capsys):
+    assert models.models(models.Models(digests=True)) in (0, errors.AssetError.exit_code)
+    text = capsys.readouterr().out
+    assert "builtin.safetensors" in text and "regressor.onnx" in text and "MIT" in text and "sha256" in text
 
 
 def command(*args, **options):

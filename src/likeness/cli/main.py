@@ -33,6 +33,7 @@ COMMANDS = {
     "demo": Command("demo", "Demo", "demo", "the same for a photo that is here already"),
     "sheet": Command("sheet", "Sheet", "sheet", "a contact sheet: photo, overlay, shape, turned, neutral"),
     "build": Command("build", "Build", "build", "build the face model from ICT-FaceKit"),
+    "models": Command("models", "Models", "models", "what ships, from where, under which licence"),
     "label": Command("landmarks", "Label", "label", "fit the face model to the landmarks of photos"),
     "train finder": Command("train", "Finder", "finder", "learn the face finder"),
     "train landmarks": Command("landmarks", "Landmarks", "landmarks", "learn where dense landmarks lie on the model"),
@@ -47,7 +48,7 @@ COMMANDS = {
     "evaluate scan": Command("evaluate", "EvaluateScan", "evaluate_scan", "measure shapes on a head scan"),
 }
 """Name on the command line, one or two words -> where it is."""
-PRODUCT = ("reconstruct", "demo", "sheet")
+PRODUCT = ("reconstruct", "demo", "sheet", "models")
 """Commands that need no `learn` extra."""
 
 
@@ -108,7 +109,7 @@ def overview(commands: dict[str, Command]) -> int:
     """Print the commands, one line each."""
     show("Usage: likeness COMMAND [OPTIONS]        from a photo to a textured, animatable 3D face\n")
     for name, command in commands.items():
-        show(f"  {name:<18}{command.help}")
+        show(f"  {name:<20}{command.help}")
     show("\n`likeness COMMAND --help` lists a command's options; `likeness --version` the version.")
     if set(PRODUCT) <= set(commands):
         show(f"Commands other than {', '.join(PRODUCT)} need more: pip install 'likeness[learn]'.")
