@@ -159,3 +159,18 @@ def test_eyes_look_and_lids_close():
     blink = model.expression[EXPRESSIONS.index("eyeBlinkLeft")]
     shut = model.topology().landmarks["68"].points(model.mean + blink)
     assert (upper - lower)[:, 1].min() > 8 and np.abs(shut[[43, 44]] - shut[[47, 46]])[:, 1].max() < 2
+
+
+def test_eyeballs_stay_behind_closed_lids():
+    model, random = builtin.load(), np.random.default_rng(0)
+    topology = model.topology("dense")
+    start = topology.parts["eye_left"].start
+    front = np.arange(start, start + 1 + 2 * model.layout.eye_segments)
+    expression = np.zeros(51)
+    expression[EXPRESSIONS.index("eyeBlinkLeft")] = 1
+    lids = topology.regions["eye_left"]
+    for _ in range(10):
+        vertices = model.refine(model.decode(random.normal(size=100), expression))
+        for pole in vertices[front]:
+            near = vertices[lids & (np.linalg.norm(vertices[:, :2] - pole[:2], axis=1) < 1.5)]
+            assert near[:, 2].max() > pole[2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,11 @@ LOOK_DEGREES = {
 }  # fmt: skip
 """Turn of the left eyeball about +X and +Y at weight 1, degrees. ICT moves only lids; the ranges are about the eye's own."""
 
+CORNEA = 14.6
+"""mm from an eyeball's middle beyond which it is pressed in: ICT's cornea would come through lids that close. Ours."""
+BLINK_RETREAT = 1.2
+"""mm that an eyeball draws back while its lids close; a straight lid path cuts the ball, and eyes do so too. Ours."""
+
 
 @dataclass(frozen=True)
 class Ball:
@@ -40,11 +45,13 @@ class Ball:
     Attributes:
         vertices: (n, 3) ICT vertex ids.
         weights: (n, 3) their weights.
+        press: (n, 1) share of its distance from the middle that a vertex keeps, 1 but where the cornea stands out.
         centre: (3,) mm, middle of the mean's eyeball, about which it turns.
     """
 
     vertices: np.ndarray
     weights: np.ndarray
+    press: np.ndarray
     centre: np.ndarray
 
     @staticmethod
@@ -67,19 +74,24 @@ class Ball:
         local = shell - centre
         sphere = local / np.linalg.norm(local, axis=1, keepdims=True)
         found = closest_points(directions, sphere, triangles)
-        return Ball(ids[triangles[found.triangle]], found.barycentric, centre)
+        radius = np.linalg.norm((found.barycentric[..., None] * local[triangles[found.triangle]]).sum(axis=1), axis=1)
+        press = np.minimum(1, CORNEA / radius)[:, None]
+        return Ball(ids[triangles[found.triangle]], found.barycentric, press, centre)
 
-    def apply(self, surface: np.ndarray) -> np.ndarray:
-        """The left eyeball (..., n, 3) of ICT shapes (..., V, 3)."""
-        return sum(self.weights[:, k, None] * surface[..., self.vertices[:, k], :] for k in range(3))
+    def apply(self, surface: np.ndarray, offset: bool) -> np.ndarray:
+        """The left eyeball (..., n, 3) of ICT shapes (..., V, 3), or of offsets of them."""
+        ball = sum(self.weights[:, k, None] * surface[..., self.vertices[:, k], :] for k in range(3))
+        middle = ball.mean(axis=-2, keepdims=True) if offset else self.centre
+        return middle + self.press * (ball - middle)
 
-    def apply_right(self, surface: np.ndarray) -> np.ndarray:
+    def apply_right(self, surface: np.ndarray, offset: bool) -> np.ndarray:
         """The right eyeball of ICT shapes, mirrored to the left; ICT numbers both alike."""
-        other = Ball(self.vertices + RIGHT_FROM_LEFT, self.weights, self.centre)
-        return other.apply(surface) * np.array([-1, 1, 1])
+        flip = np.array([-1, 1, 1])
+        other = replace(self, vertices=self.vertices + RIGHT_FROM_LEFT, centre=self.centre * flip)
+        return other.apply(surface, offset) * flip
 
     def looks(self, layout: Layout, mean: np.ndarray) -> np.ndarray:
-        """(51, V, 3) offsets that turn the eyeballs of the mean by the eyeLook expressions, exact at weight 1."""
+        """(51, V, 3) offsets of the mean's eyeballs: turns by the eyeLook expressions, exact at weight 1, and blinks."""
         parts = layout.parts("base")
         left = slice(parts["eye_left"].start, parts["eye_left"].start + layout.ball)
         right = slice(parts["eye_right"].start, parts["eye_right"].start + layout.ball)
@@ -89,6 +101,8 @@ class Ball:
             turned = local @ _turn(np.radians(pitch), np.radians(yaw)).T - local
             result[EXPRESSIONS.index(name + "Left"), left] = turned
             result[EXPRESSIONS.index(name + "Right"), right] = turned * np.array([-1, 1, 1])
+        result[EXPRESSIONS.index("eyeBlinkLeft"), left, 2] = -BLINK_RETREAT
+        result[EXPRESSIONS.index("eyeBlinkRight"), right, 2] = -BLINK_RETREAT
         return result
 
 
@@ -114,10 +128,10 @@ def assemble(layout: Layout, skin: np.ndarray, ball: Ball, surface: np.ndarray, 
         Skin, left eye, right eye, bag. Identity offsets carry a socket's inner end with the eyeball.
     """
     grid = skin.reshape(*skin.shape[:-2], layout.size, layout.size, 3)
-    eyeball = ball.apply(surface)
+    eyeball = ball.apply(surface, offset)
     left = _eye(layout, grid, eyeball, ball.centre, offset)
     mirrored = grid[..., ::-1, :] * np.array([-1, 1, 1])
-    right = _eye(layout, mirrored, ball.apply_right(surface), ball.centre, offset) * np.array([-1, 1, 1])
+    right = _eye(layout, mirrored, ball.apply_right(surface, offset), ball.centre, offset) * np.array([-1, 1, 1])
     return np.concatenate([skin, left, right, _bag(layout, grid, offset)], axis=-2)
 
 
