@@ -30,8 +30,9 @@ STEP = 3.0
 """mm; how much nearer something must be to count as in front."""
 DOUBT = 0.3
 """Trust in texels that are visible but near to something in front; it counts only where nothing better is known."""
-ENOUGH = 0.25
-"""Trust from which on a colour is not mixed with a continuation of its surroundings."""
+NOTHING, ENOUGH = 0.12, 0.3
+"""Trust up to which a colour does not count at all (summed over a large hole, little trust would win over the distant
+surroundings), and from which on it is not mixed with their continuation."""
 MIRRORED = 0.9
 """Trust in the mirror image of a texel, relative to the texel itself."""
 DARKEST = np.float32(0.01)
@@ -128,7 +129,8 @@ def foreign(colours: np.ndarray, trust: np.ndarray, beyond: np.ndarray) -> np.nd
     result = smoothstep(far, 7, 16)  # 7 and 0.1 percent of a normal distribution in three dimensions lie beyond
     if len(beyond) >= 100:
         result = np.maximum(result, smoothstep(face - _unlikeliness(tones, beyond)[1], 0, 4))
-    return result
+    width = max(3, trust.shape[0] // 40 | 1)  # its edge is a mixture of both, and would be continued inwards
+    return cv2.dilate(result, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
 
 
 def _unlikeliness(tones: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -151,7 +153,7 @@ def complete(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
     mixed -= colours
     mixed *= (rest / np.maximum(total, 1e-6))[..., None]
     mixed += colours
-    return fill(mixed, np.minimum(total / ENOUGH**2, 1))
+    return fill(mixed, smoothstep(np.sqrt(total), NOTHING, ENOUGH))
 
 
 def light_ratio(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
