@@ -5,9 +5,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import fields, replace
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -212,6 +214,19 @@ def test_an_interruption_keeps_what_is_done(shoot, go, tmp_path, toy_system):
         go(*photos, system=replace(toy_system, encode=encode))
     assert everything(tmp_path / "out") == ["a", "a/face-1", "a/face-1/face.json", "summary.json"]
     assert summary(tmp_path)["photos_given"] == 3 and summary(tmp_path)["faces"] == 1
+
+
+def test_an_interruption_that_python_could_not_raise_comes_again():
+    with pytest.raises(KeyboardInterrupt):
+        main._later(SimpleNamespace(exc_type=KeyboardInterrupt))
+        time.sleep(20)
+
+
+def test_an_interruption_from_outside(tmp_path):
+    code = "import os, signal, sys; from likeness.cli import main\n"
+    code += "main.dispatch = lambda args: os.kill(os.getpid(), signal.SIGINT)\nmain.main([])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (errors.INTERRUPTED, "likeness: interrupted\n")
 
 
 @pytest.mark.parametrize("options", [

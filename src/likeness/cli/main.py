@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from threading import Timer
+from typing import Any
 
 from likeness.errors import INTERRUPTED, LikenessError, UsageError
 
@@ -57,6 +60,7 @@ def main(args: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # names of files may hold what the terminal cannot show
             stream.reconfigure(errors="backslashreplace")
+    sys.unraisablehook = _later
     try:
         code = dispatch(list(sys.argv[1:] if args is None else args)) or 0
     except LikenessError as error:
@@ -114,6 +118,14 @@ def overview(commands: dict[str, Command]) -> int:
     if set(PRODUCT) <= set(commands):
         show(f"Commands other than {', '.join(PRODUCT)} need more: pip install 'likeness[learn]'.")
     return 0
+
+
+def _later(unraisable: Any) -> None:
+    """Raise a Ctrl-C once more that arrived where Python cannot raise it, as in a callback of numba's compiler."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        Timer(0.1, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def show(text: str) -> None:
