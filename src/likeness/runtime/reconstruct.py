@@ -192,10 +192,11 @@ class Reconstruction:
         if unknown:
             raise UsageError(f"there is no format {sorted(unknown)[0]!r}; choose from {','.join(FORMATS)}")
         result: dict[str, bytes] = {}
+        asset = self.asset() if {"glb", "obj"} & set(formats) else None
         if "glb" in formats:
-            result["face.glb"] = gltf.to_bytes(self.asset())
+            result["face.glb"] = gltf.to_bytes(asset)
         if "obj" in formats:
-            result |= obj.to_files(self.asset(), "face")
+            result |= obj.to_files(asset, "face")
         if head is not None:
             result |= self._head_files(head, formats)
         if "overlay" in formats:
