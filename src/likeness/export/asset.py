@@ -1,4 +1,4 @@
-"""What an animator is handed: one mesh with a chart, a texture and movements that keep their names in every file format."""
+"""What an animator is handed: one mesh with a chart, a texture and movements that keep their names in every file."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from likeness.assets.arkit import EXPRESSIONS
 from likeness.assets.builtin import Builtin
 from likeness.assets.ict import IctModel
 
-ICT_NOTICE = "Contains the ICT Face Model Light of ICT-FaceKit, Copyright (c) 2020 USC Institute for Creative Technologies, MIT"
+ICT_NOTICE = (
+    "Contains the ICT Face Model Light of ICT-FaceKit, Copyright (c) 2020 USC Institute for Creative Technologies, MIT"
+)
 MIT = """Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated \
 documentation files (the "Software"), to deal in the Software without restriction, including without limitation the \
-rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit \
-persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright notice and \
-this permission notice shall be included in all copies or substantial portions of the Software. THE SOFTWARE IS PROVIDED \
-"AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF \
-MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS \
-BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, \
-OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE."""
+rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to \
+permit persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright \
+notice and this permission notice shall be included in all copies or substantial portions of the Software. THE \
+SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE \
+WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS \
+OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR \
+OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE."""
 """ICT-FaceKit's licence asks that its text travels with the movements, which are substantial portions of the model."""
 
 
@@ -126,8 +128,9 @@ def from_builtin(
 
 
 def from_ict(
-    model: IctModel, identity: np.ndarray, expression: np.ndarray, name: str = "head", extras: Mapping[str, Any] | None = None
-) -> Asset:
+    model: IctModel, identity: np.ndarray, expression: np.ndarray,
+    name: str = "head", extras: Mapping[str, Any] | None = None,
+) -> Asset:  # fmt: skip
     """The full ICT head (eyes, teeth, gums, neck) of the same codes, with ICT's own chart and no texture.
 
     The texture stays behind: ICT's chart is another one, and most of that head was never in the photo.

@@ -97,7 +97,7 @@ def from_bytes(data: bytes) -> FaceFile:
         if document["format"] != FORMAT:
             raise KeyError("format")
         if document["version"] > VERSION:
-            raise AssetError(f"face.json has version {document['version']}, this program reads up to {VERSION}; update it")
+            raise AssetError(f"face.json has version {document['version']}; this program reads up to {VERSION}: update it")
         found, crop = document["detection"], document["crop"]
         return FaceFile(
             codes={name: _array(values) for name, values in document["codes"].items()},
@@ -122,7 +122,8 @@ def _text(value: Any, depth: int, indent: str = "") -> str:
     if not isinstance(value, dict) or depth == 0 or not value:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     inner = indent + "  "
-    entries = [f"{inner}{json.dumps(str(k), ensure_ascii=False)}: {_text(v, depth - 1, inner)}" for k, v in value.items()]
+    names = [json.dumps(str(name), ensure_ascii=False) for name in value]
+    entries = [f"{inner}{name}: {_text(v, depth - 1, inner)}" for name, v in zip(names, value.values())]
     return "{\n" + ",\n".join(entries) + f"\n{indent}}}"
 
 

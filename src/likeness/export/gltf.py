@@ -21,8 +21,8 @@ from likeness.geometry.mesh import triangulate, vertex_normals
 METRES = 0.001
 """Metres per millimetre."""
 STILL = 0.03
-"""mm; vertices that a movement shifts by less are left out of its sparse accessor. Ours: a third of the model's own mean
-distance to the scans' model, and far below a texel (0.25 mm); the dense file is 13 MB with it and 17 MB without."""
+"""mm; vertices that a movement shifts by less are left out of its sparse accessor. Ours: a third of the model's own
+mean distance to the scans' model, and far below a texel (0.25 mm); the dense file is 13 MB with it and 17 MB without."""
 ROUGHNESS = 0.7
 """Ours: skin without a specular map; shiny enough to show the shape, dull enough not to look wet."""
 
@@ -182,7 +182,8 @@ def _material(buffer: _Buffer, texture: bytes | None) -> dict[str, Any]:
         surface["baseColorFactor"] = [0.6, 0.45, 0.38, 1.0]
     else:
         surface["baseColorTexture"] = {"index": 0}
-        sampler = {"magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR, "wrapS": CLAMP_TO_EDGE, "wrapT": CLAMP_TO_EDGE}
+        sampler = {"magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR}
+        sampler |= {"wrapS": CLAMP_TO_EDGE, "wrapT": CLAMP_TO_EDGE}
         tables["textures"] = [{"sampler": 0, "source": 0}]
         tables["images"] = [{"name": "face", "mimeType": mime_type(texture), "bufferView": buffer.view(texture)}]
         tables["samplers"] = [sampler]

@@ -74,7 +74,9 @@ def textured(
     return color.encode(surface + (1 - coverage) * np.asarray(background, np.float32))
 
 
-def portrait(vertices: np.ndarray, size: tuple[int, int], yaw: float = 0.0, pitch: float = 0.0, margin: float = 0.08) -> View:
+def portrait(
+    vertices: np.ndarray, size: tuple[int, int], yaw: float = 0.0, pitch: float = 0.0, margin: float = 0.08
+) -> View:
     """A camera that sees the whole face turned by yaw and pitch.
 
     Args:
@@ -110,7 +112,7 @@ def brightness(vertices: np.ndarray, triangles: np.ndarray, view: View) -> np.nd
 def rendered(
     vertices: np.ndarray, triangles: np.ndarray, view: View, attributes: np.ndarray, texture: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Linear RGB (H, W, 3), zero where empty, and coverage (H, W, 1). Attributes are colours, or places in a texture."""
+    """Linear RGB (H, W, 3), zero where empty, and coverage (H, W, 1); attributes are colours or places in a texture."""
     factor = OVERSAMPLING if max(view.size) <= LARGEST else 1
     height, width = view.size
     points = project_with_depth(np.asarray(vertices, np.float64), view) * [factor, factor, 1]

@@ -1,4 +1,4 @@
-"""Eyeballs for the texture: one centred iris each, from what the lids leave visible, and the rest in the same colours."""
+"""Eyeballs for the texture: one centred iris each, from what the lids leave visible, the rest in the same colours."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class Ball:
         """Fit a sphere to the connected surface that begins with the part's first vertex, which is the front pole."""
         inside = np.zeros(len(vertices), bool)
         inside[part.start] = True
-        members = topology.triangles[(topology.triangles >= part.start).all(1) & (topology.triangles < part.stop).all(1)]
+        triangles = topology.triangles
+        members = triangles[(triangles >= part.start).all(1) & (triangles < part.stop).all(1)]
         count = 0
         while count != inside.sum():
             count = inside.sum()
@@ -86,8 +87,9 @@ class Ball:
 
 
 def paint(
-    texture: np.ndarray, texels: Texels, sight: Sight, photo: Photo, vertices: np.ndarray, view: View, topology: Topology
-) -> np.ndarray:
+    texture: np.ndarray, texels: Texels, sight: Sight, photo: Photo,
+    vertices: np.ndarray, view: View, topology: Topology,
+) -> np.ndarray:  # fmt: skip
     """Fill the charts of both eyes.
 
     Args:
@@ -120,7 +122,7 @@ def paint(
         if shown < max(HIDDEN, OUTSHONE * seen) and seen >= HIDDEN and opposite.shape == colours.shape:
             colours = opposite[:, ::-1]
         texture[window] = np.where(mask[..., None], colours, texture[window])
-        _line_socket(texture, texels.part, 1 + order.index(name), window, mask)
+        _line_socket(texture, texels.part, window, mask)
     return texture
 
 
@@ -212,7 +214,7 @@ def _ordinary(iris: float, light: float) -> np.ndarray:
     return light * (colours * (1 - edge) + white * edge)
 
 
-def _line_socket(texture: np.ndarray, part: np.ndarray, number: int, window: tuple[slice, slice], ball: np.ndarray) -> None:
+def _line_socket(texture: np.ndarray, part: np.ndarray, window: tuple[slice, slice], ball: np.ndarray) -> None:
     """Colour what surrounds the ball in its free rectangle: the lids' own colour, darkening inwards."""
     margin = max(4, texture.shape[0] // 64)
     rows, columns = (slice(max(s.start - margin, 0), s.stop + margin) for s in window)

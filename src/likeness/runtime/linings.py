@@ -1,4 +1,4 @@
-"""Colours for what lids and lips hide in the photo and show when they move, and lids without the eye printed on them."""
+"""Colours for what lids and lips hide in the photo and show when they move; lids without the eye printed on them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def line(
     return colours, trust
 
 
-def _height(vertices: np.ndarray, texels: Texels, topology: Topology, name: str, window: tuple[slice, slice]) -> np.ndarray:
+def _height(
+    vertices: np.ndarray, texels: Texels, topology: Topology, name: str, window: tuple[slice, slice]
+) -> np.ndarray:
     """mm of the skin's texels above the eyeball; far for other texels."""
     ball = Ball.of(vertices, topology, topology.parts[name])
     above = np.linalg.norm(vertices - ball.centre, axis=1) - ball.radius

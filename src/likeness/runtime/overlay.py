@@ -86,7 +86,8 @@ def _lines(canvas: np.ndarray, points: np.ndarray, vertices: np.ndarray, view: V
     _, _, depth = rasterize(points * [scale, scale, 1], topology.triangles, size)
     depth = cv2.dilate(np.where(np.isinf(depth), 0, depth), np.ones((3, 3)))  # the farthest around: outlines stay
     border, holes = rims(topology)
-    for pairs, colour in ((border, FAINT), (outline(vertices, view, topology), LINE), (holes, LINE), (lips(topology), LINE)):
+    contour = outline(vertices, view, topology)
+    for pairs, colour in ((border, FAINT), (contour, LINE), (holes, LINE), (lips(topology), LINE)):
         _segments(canvas, points[pairs], depth, scale, colour, thickness)
     if "68" in topology.landmarks:
         nose = project_with_depth(topology.landmarks["68"].points(np.asarray(vertices, np.float64)), view)
@@ -95,7 +96,9 @@ def _lines(canvas: np.ndarray, points: np.ndarray, vertices: np.ndarray, view: V
             _segments(canvas, pairs, depth, scale, LINE, thickness)
 
 
-def _segments(canvas: np.ndarray, pairs: np.ndarray, depth: np.ndarray, scale: float, colour: tuple, thickness: int) -> None:
+def _segments(
+    canvas: np.ndarray, pairs: np.ndarray, depth: np.ndarray, scale: float, colour: tuple, thickness: int
+) -> None:
     """Draw those of the segments (n, 2, 3: x, y, depth) that the surface does not hide."""
     middle = pairs.mean(1)
     column = np.clip((middle[:, 0] * scale).astype(int), 0, depth.shape[1] - 1)

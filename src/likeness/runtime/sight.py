@@ -1,4 +1,4 @@
-"""What a camera sees of a face: a z-buffer by parts, where each texel of the chart lies in the photo, and its colours."""
+"""What a camera sees of a face: a z-buffer by parts, and where each texel of the chart lies in the photo."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEEN = 480
 ORDINARY = 0.30
 """Linear brightness of skin in ordinary light: between fair skin (0.4) and dark skin (0.1), nearer to the first."""
 OUTLINE = 12
-"""z-buffer pixels (5 mm) from the head's outline from which on the photo surely shows the head, not what is behind it."""
+"""z-buffer pixels (5 mm) from the head's outline from which on the photo surely shows the head, not what is behind."""
 FACING = 0.55
 """Cosine between surface and line of sight from which a texel counts as facing the camera. Ours."""
 
@@ -220,7 +220,8 @@ def smoothstep(values: np.ndarray, low: float, high: float) -> np.ndarray:
 def feather(mask: np.ndarray, size: int) -> np.ndarray:
     """A mask (S, S) as float32 that falls to zero inside its border, over about a hundredth of the chart."""
     width = max(3, size // 64 | 1)
-    blurred = cv2.blur(cv2.erode(mask.astype(np.float32), np.ones((3, 3))), (width, width), borderType=cv2.BORDER_REPLICATE)
+    eroded = cv2.erode(mask.astype(np.float32), np.ones((3, 3)))
+    blurred = cv2.blur(eroded, (width, width), borderType=cv2.BORDER_REPLICATE)
     return np.clip(2 * blurred - 1, 0, 1)
 
 

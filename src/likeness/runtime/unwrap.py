@@ -19,8 +19,8 @@ from likeness.runtime.sight import FACING, OUTLINE, Photo, Sight, Texels, feathe
 from likeness.types import Topology, View
 
 GRAZING = 0.17
-"""Cosine between surface and line of sight below which a texel is not trusted; above `FACING` it is fully. Ours: at 0.17
-a pixel of the photo is stretched over six texels."""
+"""Cosine between surface and line of sight below which a texel is not trusted; above `FACING` it is fully. Ours: at
+0.17 a pixel of the photo is stretched over six texels."""
 BIAS = 1.0
 """mm that a texel may lie behind the z-buffer and still be the surface seen there."""
 NEARBY = 6
@@ -134,7 +134,7 @@ def foreign(colours: np.ndarray, trust: np.ndarray, beyond: np.ndarray) -> np.nd
 
 
 def _unlikeliness(tones: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Squared Mahalanobis distance of logarithms (S, S, 3) from colours (n, 3), and that plus log det of the covariance."""
+    """Squared Mahalanobis distance of logarithms (S, S, 3) from colours (n, 3); that plus log det of the covariance."""
     known = np.log(np.maximum(samples, 0) + DARKEST)
     covariance = np.cov(known.T) + 0.03 * np.eye(3)
     offset = tones - known.mean(0).astype(np.float32)
@@ -157,7 +157,7 @@ def complete(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
 
 
 def light_ratio(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
-    """By how much each place is brighter than its mirror image, smooth, (S, S, 3); from places where both are trusted."""
+    """By how much each place is brighter than its mirror image, (S, S, 3), smooth; from places that are both trusted."""
     size = trust.shape[0]
     small = (128, 128)
     both = trust * trust[:, ::-1]
