@@ -56,6 +56,11 @@ def test_faces_are_oriented_and_parts_are_apart(model, level):
     vertices = vertices_of(model, level)
     skin = topology.triangles[(topology.triangles < topology.parts["skin"].stop).all(1)]
     assert (face_normals(vertices, skin)[:, 2] > 0).mean() > 0.9
+    for name in ("eye_left", "eye_right"):
+        start = topology.parts[name].start
+        ball = topology.triangles[((topology.triangles >= start) & (topology.triangles < start + model.layout.ball)).all(1)]
+        outwards = vertices[ball].mean(1) - vertices[start : start + model.layout.ball].mean(0)
+        assert (face_normals(vertices, ball) * outwards).sum(1).min() > 0
     assert topology.uv.min() >= 0 and topology.uv.max() <= 1
 
 
