@@ -38,7 +38,7 @@ def triangle_sums(grid: Any, used: Any) -> Any:
 
     Args:
         grid: (N, N, 3), row by row downwards, seen from outside.
-        used: (N - 1, N - 1, 1) 1 where there is a quad, else 0.
+        used: (N - 1, N - 1, 1 or 3) 1 where there is a quad, else 0.
 
     Returns:
         (N, N, 3); normalised they are the vertex normals.

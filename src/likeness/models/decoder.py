@@ -47,7 +47,7 @@ class Decoder(nn.Module):
         self.register_buffer("used", torch.as_tensor(_used(model, level)), persistent=False)
         for name, values in zip(("triangles", "few", "many", "order"), _around(model, level)):
             self.register_buffer(name, torch.as_tensor(values), persistent=False)
-        self.register_buffer("flip", torch.tensor([-1.0, 1.0, 1.0]), persistent=False)
+        self.register_buffer("flip", torch.tensor([-1.0, 1.0, 1.0]).repeat(len(half), 1), persistent=False)
 
     def forward(self, identity, expression, rotation, translation, focal, principal, mean, symmetric, antisymmetric):
         vertices = self.shape(identity, expression, mean, symmetric, antisymmetric)
@@ -77,7 +77,8 @@ class Decoder(nn.Module):
         areas = torch.cat([cross(b - a, c - a), torch.zeros(1, 3)])
         beside = torch.cat([_sum(areas[self.few]), _sum(areas[self.many])])[self.order]
         total = torch.cat([sums, beside])
-        return total / torch.clip(torch.sqrt((total * total).sum(-1)), 1e-12, None)[:, None]
+        square = (total * total) @ torch.ones(3, 3)  # the sum in each of three columns: nothing is broadcast
+        return total / torch.sqrt(torch.clip(square, 1e-24, None))
 
 
 def _sum(vectors: torch.Tensor) -> torch.Tensor:
@@ -86,10 +87,10 @@ def _sum(vectors: torch.Tensor) -> torch.Tensor:
 
 
 def _used(model: Builtin, level: str) -> np.ndarray:
-    """(n - 1, n - 1, 1) float32: 1 where the skin's grid has a quad."""
+    """(n - 1, n - 1, 3) float32: 1 where the skin's grid has a quad, in each coordinate: broadcasting is slow in the graph."""
     layout = model.layout
     n, factor = layout.grid(level), (layout.grid(level) - 1) // (layout.size - 1)
-    used = np.ones((n - 1, n - 1, 1), np.float32)
+    used = np.ones((n - 1, n - 1, 3), np.float32)
     for hole in layout.holes.values():
         hole = hole.scaled(factor)
         used[hole.top : hole.bottom, hole.left : hole.right] = 0
