@@ -53,7 +53,7 @@ def test_missing_set_is_one_clear_error(tmp_path):
 
 
 def test_items_depend_on_seed_and_number_alone(draw):
-    first, again, other = (scenes.Scenes(draw, seed, 10) for seed in (1, 1, 2))
+    first, again, other = (scenes.Scenes(draw, seed, 10, scenes.Mix()) for seed in (1, 1, 2))
     for i in (3, 0):
         a, b = first[i], again[i]
         assert all(np.array_equal(a[key], b[key]) for key in a)
@@ -102,7 +102,7 @@ def test_doubtful_faces_are_neither_asked_for_nor_forbidden():
 
 def test_hidden_face_is_doubtful(draw):
     portrait, photo = draw(np.random.default_rng(0))
-    canvas = scenes._Canvas(np.zeros((320, 320, 3), np.uint8))
+    canvas = scenes._Canvas(np.zeros((320, 320, 3), np.uint8), scenes.Mix())
     placed = scenes.place(portrait, photo, (160.0, 160.0, 100.0, 0.0), False, 320)
     canvas.paste(placed, placed.inside, is_face=True)
     assert len(canvas.boxes()[0]) == 1
@@ -139,7 +139,7 @@ def test_degradations_keep_layout_and_differ(change):
 
 
 def _batch(draw) -> dict[str, torch.Tensor]:
-    data = scenes.Scenes(draw, 0, 4, 96)
+    data = scenes.Scenes(draw, 0, 4, scenes.Mix(96))
     return torch.utils.data.default_collate([data[i] for i in range(4)])
 
 

@@ -16,7 +16,7 @@ from rich.progress import track
 from likeness.cli.train import data_folder
 from likeness.data import backgrounds
 from likeness.data.portraits import SETS, Draw, Portrait, portraits, read
-from likeness.data.scenes import Scene, compose, negative, place
+from likeness.data.scenes import Mix, Scene, compose, negative, place
 from likeness.evaluate import finder as measure
 from likeness.photos.detect import face_frame
 from likeness.runtime.detect import MODEL, Finder
@@ -57,6 +57,7 @@ class _Report:
         self.lists = portraits(self.root / "photos", split)
         self.draw = Draw(self.lists, list(SETS.values()))
         self.pictures = backgrounds.REPORTING if split == "test" else backgrounds.TRAINING
+        self.mix = Mix(SIDE, 40.0, tilted=0.5, tight=0.1, clutter=0.2, pictures=self.pictures)
 
     def rows(self, image: np.ndarray) -> np.ndarray:
         """All answers for a picture: (n, 5)."""
@@ -75,12 +76,12 @@ class _Report:
     def composed(self) -> measure.Matches:
         """Scenes like those of training, at twice the size: faces from 40 pixels."""
         count = self.config.scenes
-        scenes = (compose(self.draw, np.random.default_rng((77, i)), SIDE, self.pictures, 40.0) for i in range(count))
+        scenes = (compose(self.draw, np.random.default_rng((77, i)), self.mix) for i in range(count))
         return self.match("scenes", scenes, count)
 
     def alarms(self) -> np.ndarray:
         """Best score in each faceless picture that gave any answer."""
-        images = (negative(self.draw, np.random.default_rng((78, i)), SIDE, self.pictures) for i in range(self.config.negatives))
+        images = (negative(self.draw, np.random.default_rng((78, i)), self.mix) for i in range(self.config.negatives))
         answers = [self.rows(image) for image in images]
         return np.array([rows[:, 4].max() for rows in answers if len(rows)])
 

@@ -35,10 +35,12 @@ class Finder:
     """Steps on scenes of mostly upright heads."""
     steps: int = 1400
     """Steps on larger scenes of tilted heads."""
+    long_steps: int = 1800
+    """Steps on larger scenes yet, with clutter behind and faces that fill the picture."""
     batch: int = 16
     """Scenes per step."""
     rate: float = 3e-3
-    """Learning rate of the first stage; the second has two thirds of it."""
+    """Learning rate of the first stage; the others have two thirds of it."""
     seed: int = 0
     """Everything random follows from it."""
     workers: int = 1
@@ -64,7 +66,8 @@ def finder(config: Finder) -> None:
         average=0.998, save_every=250, log_every=50,
     )
     photos = None if config.export_only else data_folder(config.data) / "photos"
-    recipe = FinderRecipe(photos, config.seed, config.small_steps, config.steps, config.batch, config.rate, sets=config.sets)
+    recipe = FinderRecipe(photos, config.seed, config.small_steps, config.steps, config.batch, config.rate,
+                          config.long_steps, config.sets)
     path = config.output / loop.CHECKPOINT if config.export_only else loop.train(recipe, config.output, settings)
     checkpoint.load_weights(path, recipe)
     export(recipe.network, config.export or config.output / "finder.onnx", config.threshold, config.sets)

@@ -19,8 +19,29 @@ from likeness.photos.detect import SIDE, SMALLEST, STRIDE, UNIT
 
 LARGEST_ROLL = math.radians(55)
 """Heads are drawn up to this roll; more is another problem (a photo that lies on its side)."""
-TILTED = 0.33
-"""Share of heads that may have any roll up to 45 degrees, unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What kinds of scenes are composed, and how.
+
+    Attributes:
+        size: Side of the scenes in pixels.
+        smallest: Side in pixels of the smallest face to ask for; smaller ones are doubtful.
+        tilted: Share of heads with any roll up to 45 degrees and a little beyond; the others are nearly upright.
+        tight: Share of the single portraits that leave little but the face.
+        clutter: Share of the backgrounds made of many small photos without their faces.
+        seen: Share of a face's area that must be visible for it to be asked for.
+        pictures: Which of scikit-image's pictures may lie in the background.
+    """
+
+    size: int = SIDE
+    smallest: float = SMALLEST
+    tilted: float = 0.33
+    tight: float = 0.0
+    clutter: float = 0.0
+    seen: float = 0.55
+    pictures: tuple[str, ...] = backgrounds.TRAINING
 
 
 @dataclass(frozen=True)
@@ -44,31 +65,25 @@ class Scenes:
     Keys: image (S, S, 3) uint8, score (h, w) in [0, 1], geometry (5, h, w), weight (h, w) of the geometry, valid (h, w).
     """
 
-    def __init__(self, draw: Draw, seed: int, length: int, size: int = SIDE, tilted: float = TILTED) -> None:
-        self.draw, self.seed, self.length, self.size, self.tilted = draw, seed, length, size, tilted
+    def __init__(self, draw: Draw, seed: int, length: int, mix: Mix) -> None:
+        self.draw, self.seed, self.length, self.mix = draw, seed, length, mix
 
     def __len__(self) -> int:
         return self.length
 
     def scene(self, i: int) -> Scene:
         """The picture and boxes of item i."""
-        return compose(self.draw, np.random.default_rng((self.seed, i)), self.size, tilted=self.tilted)
+        return compose(self.draw, np.random.default_rng((self.seed, i)), self.mix)
 
     def __getitem__(self, i: int) -> dict[str, np.ndarray]:
         scene = self.scene(i)
-        return {"image": scene.image, **maps(scene, self.size)}
+        return {"image": scene.image, **maps(scene, self.mix.size)}
 
 
-def compose(draw: Draw, random: np.random.Generator, size: int, pictures: tuple[str, ...] = backgrounds.TRAINING,
-            smallest: float = SMALLEST, tilted: float = TILTED) -> Scene:
-    """A scene of one of four kinds: one large portrait, a sheet of photos, a group over a background, no face at all.
-
-    Args:
-        smallest: Side in pixels of the smallest face to ask for; smaller ones are doubtful.
-        tilted: Share of heads with any roll up to 45 degrees; the others are nearly upright.
-    """
+def compose(draw: Draw, random: np.random.Generator, mix: Mix) -> Scene:
+    """A scene of one of four kinds: one large portrait, a sheet of photos, a group over a background, no face at all."""
     kind = random.random()
-    canvas = _Canvas(_base(draw, random, size, pictures), smallest, tilted)
+    canvas = _Canvas(_base(draw, random, mix), mix)
     if kind < 0.34:
         _single(canvas, draw, random)
     elif kind < 0.44:
@@ -76,15 +91,15 @@ def compose(draw: Draw, random: np.random.Generator, size: int, pictures: tuple[
     else:
         empty = kind > 0.86
         for _ in range(random.integers(0, 5)):
-            _decoy(canvas, draw, random, pictures)
+            _decoy(canvas, draw, random)
         for _ in range(0 if empty else 1 + min(7, random.geometric(0.35))):
             _head(canvas, draw, random)
         if empty or random.random() < 0.3:
-            _decoy(canvas, draw, random, pictures)
+            _decoy(canvas, draw, random)
     if random.random() < 0.2:
-        _occlude(canvas, random, pictures)
+        _occlude(canvas, random)
     if random.random() < 0.1:  # black bars, as around a picture that does not fill its frame
-        edge = int(size * random.uniform(0.55, 0.95))
+        edge = int(mix.size * random.uniform(0.55, 0.95))
         (canvas.image[edge:] if random.random() < 0.5 else canvas.image[:, edge:])[:] = 0
         canvas.mark_hidden()
     image = degrade(canvas.image, random)
@@ -92,20 +107,20 @@ def compose(draw: Draw, random: np.random.Generator, size: int, pictures: tuple[
     return Scene(np.ascontiguousarray(image), boxes, doubtful)
 
 
-def negative(draw: Draw, random: np.random.Generator, size: int, pictures: tuple[str, ...]) -> np.ndarray:
+def negative(draw: Draw, random: np.random.Generator, mix: Mix) -> np.ndarray:
     """A degraded picture without a face, half of them with pasted patches; uint8 (size, size, 3)."""
-    canvas = _Canvas(_base(draw, random, size, pictures), SMALLEST * size / SIDE)
+    canvas = _Canvas(_base(draw, random, mix), mix)
     if random.random() < 0.5:
         for _ in range(random.integers(1, 5)):
-            _decoy(canvas, draw, random, pictures)
+            _decoy(canvas, draw, random)
     return np.ascontiguousarray(degrade(canvas.image, random))
 
 
 class _Canvas:
     """A picture under construction, with the faces on it and a map of who covers what."""
 
-    def __init__(self, image: np.ndarray, smallest: float = SMALLEST, tilted: float = TILTED) -> None:
-        self.image, self.smallest, self.tilted = image, smallest, tilted
+    def __init__(self, image: np.ndarray, mix: Mix) -> None:
+        self.image, self.mix = image, mix
         self.size = image.shape[0]
         self.faces: list[tuple[float, float, float, float]] = []
         self.owner = np.zeros(image.shape[:2], np.int16)  # 0 nobody, k face k - 1, -1 something without a face
@@ -141,18 +156,21 @@ class _Canvas:
         for k, face in enumerate(self.faces):
             seen = float((self.owner == k + 1).sum()) / self._areas[k]
             inside = 0 <= face[0] < self.size and 0 <= face[1] < self.size
-            if seen > 0.55 and inside and face[2] >= 0.9 * self.smallest:
+            if seen > self.mix.seen and inside and face[2] >= 0.9 * self.mix.smallest:
                 sure.append(face)
-            elif seen > 0.08 or face[2] < 0.9 * self.smallest:
+            elif seen > 0.08 or face[2] < 0.9 * self.mix.smallest:
                 doubtful.append(face)
         return np.array(sure, np.float32).reshape(-1, 4), np.array(doubtful, np.float32).reshape(-1, 4)
 
 
-def _base(draw: Draw, random: np.random.Generator, size: int, pictures: tuple[str, ...]) -> np.ndarray:
-    """A background: of `backgrounds`, a part of a photo beside its face, or a photo whose face is painted over."""
+def _base(draw: Draw, random: np.random.Generator, mix: Mix) -> np.ndarray:
+    """A background: of `backgrounds`, a part of a photo beside its face, or photos whose faces are painted over."""
+    size = mix.size
+    if mix.clutter and random.random() < mix.clutter:
+        return _clutter(draw, random, size)
     kind = random.random()
     if kind < 0.5:
-        return backgrounds.background(size, random, pictures)
+        return backgrounds.background(size, random, mix.pictures)
     portrait, photo = draw(random)
     if kind < 0.75:
         return backgrounds.part(beside(portrait, photo, random), size, random)
@@ -161,6 +179,20 @@ def _base(draw: Draw, random: np.random.Generator, size: int, pictures: tuple[st
     side = int(min(photo.shape[:2]) * zoom)
     y, x = (random.integers(0, n - side + 1) for n in photo.shape[:2])
     return cv2.resize(faceless[y : y + side, x : x + side], (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def _clutter(draw: Draw, random: np.random.Generator, size: int) -> np.ndarray:
+    """Many small photos whose faces are painted over, edge to edge: ears, hands, cloth and foliage at all scales."""
+    image = np.zeros((size, size, 3), np.uint8)
+    count = int(random.integers(1, 5))
+    edges = np.linspace(0, size, count + 1).astype(int)
+    for y0, y1 in zip(edges, edges[1:]):
+        for x0, x1 in zip(edges, edges[1:]):
+            portrait, photo = draw(random)
+            photo = painted_over(portrait, photo, random)
+            window = backgrounds.part(photo, max(y1 - y0, x1 - x0), random)
+            image[y0:y1, x0:x1] = window[: y1 - y0, : x1 - x0]
+    return image
 
 
 @dataclass(frozen=True)
@@ -240,9 +272,9 @@ def _feather(mask: np.ndarray, side: float, random: np.random.Generator) -> np.n
 def _random_face(canvas: _Canvas, random: np.random.Generator) -> tuple[float, float, float, float]:
     """Place, side and roll of a face somewhere in a scene."""
     size = canvas.size
-    side = math.exp(random.uniform(math.log(0.85 * canvas.smallest), math.log(0.55 * size)))
+    side = math.exp(random.uniform(math.log(0.85 * canvas.mix.smallest), math.log(0.55 * size)))
     x, y = random.uniform(-0.05 * size, 1.05 * size, 2) if random.random() < 0.25 else random.uniform(0.1 * size, 0.9 * size, 2)
-    return float(x), float(y), side, _roll(canvas.tilted, random)
+    return float(x), float(y), side, _roll(canvas.mix.tilted, random)
 
 
 def _roll(tilted: float, random: np.random.Generator) -> float:
@@ -256,7 +288,10 @@ def _single(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
     portrait, photo = draw(random)
     size, mirror, kind = canvas.size, random.random() < 0.5, random.random()
     fit = size / max(photo.shape[:2])
-    if kind < 0.35:
+    if canvas.mix.tight and random.random() < canvas.mix.tight:
+        at = 0.5 * size + random.normal(0, 0.06, 2) * size
+        face = (float(at[0]), float(at[1]), size * random.uniform(0.85, 1.35), float(random.normal(0, 0.15)))
+    elif kind < 0.35:
         side, at = portrait.side * fit, portrait.center * fit
         at = np.array([size - at[0] if mirror else at[0], at[1]])
         face = (*(at + random.normal(0, 0.02 * size, 2)), side * random.uniform(0.95, 1.05),
@@ -264,7 +299,7 @@ def _single(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
     else:
         side = size * math.exp(random.uniform(math.log(0.25), math.log(1.25)))
         at = 0.5 * size + random.normal(0, 0.1 if side > 0.6 * size else 0.2, 2) * size
-        face = (float(at[0]), float(at[1]), side, _roll(canvas.tilted, random))
+        face = (float(at[0]), float(at[1]), side, _roll(canvas.mix.tilted, random))
     placed = place(portrait, photo, face, mirror, size)
     # Beyond the photo: its background, or its border pixels drawn out.
     mask = placed.inside if random.random() < 0.5 else np.ones_like(placed.inside)
@@ -299,7 +334,7 @@ def _head(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
     canvas.paste(placed, mask, is_face=True)
 
 
-def _decoy(canvas: _Canvas, draw: Draw, random: np.random.Generator, pictures: tuple[str, ...]) -> None:
+def _decoy(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
     """A patch without a face, with the outline, the feather and the place of one."""
     portrait, photo = draw(random)
     face = _random_face(canvas, random)
@@ -309,7 +344,7 @@ def _decoy(canvas: _Canvas, draw: Draw, random: np.random.Generator, pictures: t
     elif kind < 0.75:
         photo = backgrounds.part(beside(portrait, photo, random), edge, random)
     else:
-        photo = backgrounds.background(edge, random, pictures)
+        photo = backgrounds.background(edge, random, canvas.mix.pictures)
     if random.random() < 0.5:
         photo = recolor(photo, random)
     placed = place(portrait, photo, face, random.random() < 0.5, canvas.size)
@@ -317,7 +352,7 @@ def _decoy(canvas: _Canvas, draw: Draw, random: np.random.Generator, pictures: t
     canvas.paste(placed, mask, is_face=False)
 
 
-def _occlude(canvas: _Canvas, random: np.random.Generator, pictures: tuple[str, ...]) -> None:
+def _occlude(canvas: _Canvas, random: np.random.Generator) -> None:
     """Something in front of a face: a bar, a disc or a corner, of one colour or with a texture."""
     if not canvas.faces:
         return
@@ -332,7 +367,7 @@ def _occlude(canvas: _Canvas, random: np.random.Generator, pictures: tuple[str, 
         corners = cv2.boxPoints((tuple(center), tuple(2 * axes), random.uniform(0, 180)))
         cv2.fillConvexPoly(mask, np.rint(corners).astype(np.int32), 1.0)
     plain = np.broadcast_to(backgrounds.color(random), (size, size, 3))
-    layer = plain if random.random() < 0.4 else backgrounds.background(size, random, pictures)
+    layer = plain if random.random() < 0.4 else backgrounds.background(size, random, canvas.mix.pictures)
     canvas.cover(layer, mask)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from likeness.data.portraits import SETS, Draw, portraits
-from likeness.data.scenes import TILTED, Scenes
+from likeness.data.scenes import Mix, Scenes
 from likeness.encoders.finder import FinderNetwork
 from likeness.recipes.base import Recipe
 from likeness.types import Batch, Stage
@@ -20,20 +20,25 @@ TILT_TERMS = TERMS | {"roll": 4.0}
 """Weights of the second stage. With the others' weight the roll is not learned at all: most heads are upright, and the
 network answers zero; it needs more weight and more tilted heads (measured: 0.23 for a constant and after 5,000 steps)."""
 
+MIXES = {
+    "small": Mix(224), "tilted": Mix(256, tilted=0.7),
+    "cluttered": Mix(288, tilted=0.6, tight=0.2, clutter=0.4, seen=0.45),
+}
+"""Scenes of each stage: smaller than the size of use, because that is quicker and a fully convolutional network does not
+mind; a face may fill them and more."""
+
 
 class FinderRecipe(Recipe):
-    """Train the finder on composed scenes: first mostly upright heads, then larger scenes of tilted ones."""
+    """Train the finder on composed scenes: mostly upright heads, then tilted ones, then the hard cases too."""
 
     def __init__(self, photos: Path | None, seed: int = 0, small_steps: int = 5500, steps: int = 1400, batch: int = 16,
-                 rate: float = 3e-3, sizes: tuple[int, int] = (224, 256), sets: tuple[str, ...] = tuple(SETS)) -> None:
+                 rate: float = 3e-3, long_steps: int = 1800, sets: tuple[str, ...] = tuple(SETS)) -> None:
         """
         Args:
             photos: Folder of the photo sets; None for a network that is only to be loaded and used.
-            small_steps, steps: Steps of the two stages; 0 leaves one out.
+            small_steps, steps, long_steps: Steps of the three stages; 0 leaves one out.
             batch: The loop's batch size, from which follows how many scenes there are: none is seen twice in a stage.
-            rate: Learning rate of the first stage; the second has two thirds of it.
-            sizes: Sides of the scenes of the two stages in pixels: less than the size of use, because that is quicker and
-                a fully convolutional network does not mind; a face may fill them and more.
+            rate: Learning rate of the first stage; the others have two thirds of it.
             sets: Which photo sets to learn from.
         """
         super().__init__()
@@ -41,9 +46,10 @@ class FinderRecipe(Recipe):
         torch.manual_seed(seed)
         self.network = FinderNetwork()
         torch.random.set_rng_state(generator_state)
-        stages = (Stage("small", small_steps, TERMS, {"network": rate}), Stage("tilted", steps, TILT_TERMS, {"network": rate * 2 / 3}))
+        slower = {"network": rate * 2 / 3}
+        stages = (Stage("small", small_steps, TERMS, {"network": rate}), Stage("tilted", steps, TILT_TERMS, slower),
+                  Stage("cluttered", long_steps, TILT_TERMS, slower))
         self.stages = tuple(stage for stage in stages if stage.steps)
-        self.sizes = {"small": (sizes[0], TILTED), "tilted": (sizes[1], 0.7)}
         self.seed, self.batch = seed, batch
         self.draw = Draw(portraits(photos, "train", sets), [SETS[name] for name in sets]) if photos else None
 
@@ -51,8 +57,8 @@ class FinderRecipe(Recipe):
         return {"network": list(self.network.parameters())}
 
     def dataset(self, stage: Stage) -> Scenes:
-        place = [s.name for s in self.stages].index(stage.name)
-        return Scenes(self.draw, self.seed * 10 + place, stage.steps * self.batch, *self.sizes[stage.name])
+        place = list(MIXES).index(stage.name)
+        return Scenes(self.draw, self.seed * 10 + place, stage.steps * self.batch, MIXES[stage.name])
 
     def losses(self, batch: Batch, stage: Stage) -> Mapping[str, torch.Tensor]:
         score, geometry = self.network(batch["image"])
