@@ -128,6 +128,22 @@ def test_an_estimate_is_in_pixels_of_the_photo(encoder):
     assert estimate.view.size == (300, 400)
 
 
+def test_a_second_pass_only_for_a_crop_that_is_off(encoder, monkeypatch):
+    photo = np.zeros((300, 300, 3), np.uint8)
+    looks = []
+    look = Encoder._look
+    monkeypatch.setattr(Encoder, "_look", lambda self, *given: looks.append(given) or look(self, *given))
+    first = encoder[0].encode(photo, Detection((100, 80, 220, 200), 0.2, 1.0), passes=1)
+    from likeness.photos.detect import face_frame, square
+
+    center, side, roll = face_frame(first.landmarks)
+    monkeypatch.setattr(Encoder, "_look", lambda self, *given: looks.append(given) or first)
+    for shift, expected in ((0.0, 1), (0.5 * side, 2)):
+        looks.clear()
+        encoder[0].encode(photo, Detection(square(center + shift, side), roll, 1.0))
+        assert len(looks) == expected
+
+
 def test_decoding_imports_no_torch():
     code = "import sys, likeness.runtime.encode, likeness.runtime.decode; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

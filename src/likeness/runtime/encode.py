@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from likeness.types import Crop, View
 
 MODEL = Path(__file__).parent / "regressor.onnx"
 PASSES = 2
-"""The second crop is cut around the landmarks that were found in the first, which takes out the finder's error."""
+"""A second crop, cut around the landmarks that were found in the first, takes out the finder's error."""
+CLOSE = (0.06, 0.09, 0.10)
+"""Centre (box sides), log side and roll (radians) by which a crop may be off without a second pass: there it gains nothing
+(validation photos: 3.8 % landmark error with it and without it at half of this, 3.9 instead of 4.3 % at all of it)."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,15 @@ class Encoder:
         Args:
             image: (H, W, 3) uint8 sRGB.
             detection: Where the face is, from the finder or from landmarks.
-            passes: How often the network looks, each time at a better crop.
+            passes: How often the network looks at most, each time at a better crop.
         """
-        for number in range(passes):
-            if number:
-                center, side, roll = face_frame(estimate.landmarks)
-                detection = Detection(square(center, side), roll, detection.score)
+        estimate = self._look(image, crop.crop(image, detection.box, detection.roll))
+        for _ in range(passes - 1):
+            center, side, roll = face_frame(estimate.landmarks)
+            better = Detection(square(center, side), roll, detection.score)
+            if _close(detection, better):
+                break
+            detection = better
             estimate = self._look(image, crop.crop(image, detection.box, detection.roll))
         return estimate
 
@@ -79,6 +86,13 @@ class Encoder:
             cutout,
             points.astype(np.float32),
         )
+
+
+def _close(one: Detection, other: Detection) -> bool:
+    """Whether two boxes of a face lead to crops that are equally good."""
+    off = math.dist(one.center, other.center) / one.side
+    turn = math.remainder(one.roll - other.roll, 2 * math.pi)
+    return off < CLOSE[0] and abs(math.log(other.side / one.side)) < CLOSE[1] and abs(turn) < CLOSE[2]
 
 
 @functools.lru_cache(maxsize=1)
