@@ -41,8 +41,8 @@ def find(image, min_face):
 def encode(image, face):
     """A toy head that is as tall as the square, with a jaw that is half open."""
     distance, focal = 900.0, 900.0 * face.side / 200
-    view = View(from_euler(np.float64(0.1), np.float64(0), np.float64(0)), np.array([0, 0, -distance]), np.float64(focal),
-                np.array(face.center), image.shape[:2])  # fmt: skip
+    turned = from_euler(np.float64(0.1), np.float64(0), np.float64(0))
+    view = View(turned, np.array([0, 0, -distance]), np.float64(focal), np.array(face.center), image.shape[:2])
     expression = np.zeros(51, np.float32)
     expression[EXPRESSIONS.index("jawOpen")] = 0.5
     codes = {"identity": np.linspace(-1, 1, toy.IDENTITY, dtype=np.float32), "expression": expression}

@@ -107,7 +107,8 @@ def test_existing_results_stay_without_overwrite(shoot, go, tmp_path, toy_system
     assert (tmp_path / "out" / "a" / "face-1" / "face.json").read_bytes() == before
     code, _, err = go(photo, max_faces=1, format="glb", overwrite=True)
     assert code == 0
-    assert everything(tmp_path / "out" / "a") == ["face-1", "face-1/face.glb", "face-2", "face-2/mine.blend", "notes.txt"]
+    expected = ["face-1", "face-1/face.glb", "face-2", "face-2/mine.blend", "notes.txt"]
+    assert everything(tmp_path / "out" / "a") == expected
 
 
 @pytest.fixture
@@ -121,8 +122,13 @@ def bad_photos(shoot, tmp_path):
     (tmp_path / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
     shoot("nobody \"ü\".png")
     return {
-        "missing.jpg": 3, "not a picture.jpg": 3, "empty.jpg": 3, "one pixel.png": 3, "truncated.jpg": 3, "nobody \"ü\".png": 4,
-    }  # fmt: skip
+        "missing.jpg": 3,
+        "not a picture.jpg": 3,
+        "empty.jpg": 3,
+        "one pixel.png": 3,
+        "truncated.jpg": 3,
+        "nobody \"ü\".png": 4,
+    }
 
 
 def test_every_bad_photo_gives_one_line_and_its_code(bad_photos, go, tmp_path):
@@ -138,9 +144,8 @@ def test_a_batch_goes_on_over_failures(bad_photos, shoot, go, tmp_path):
     good = [shoot("first.png", (80, 100, 60)), shoot("last.png", (80, 100, 60))]
     code, out, err = go(good[0], *(tmp_path / name for name in bad_photos), good[1])
     assert code == errors.PARTIAL and len(err) == len(bad_photos)
-    assert everything(tmp_path / "out") == [
-        "first", "first/face-1", "first/face-1/face.json", "last", "last/face-1", "last/face-1/face.json", "summary.json",
-    ]  # fmt: skip
+    results = [f"{name}{rest}" for name in ("first", "last") for rest in ("", "/face-1", "/face-1/face.json")]
+    assert everything(tmp_path / "out") == [*results, "summary.json"]
     assert out[-1].startswith("8 photos, 2 faces, 6 failed, ") and summary(tmp_path)["photos_done"] == 2
 
 
@@ -195,6 +200,21 @@ def test_a_disk_that_fills_up(shoot, go, tmp_path, monkeypatch):
     assert everything(tmp_path / "out") == [
         "first", "first/face-1", "first/face-1/face.glb", "first/face-1/face.json", "summary.json",
     ]  # fmt: skip
+
+
+def test_a_disk_without_any_room_is_said_once(shoot, go, tmp_path, monkeypatch):
+    original = Path.open
+
+    def full(self, mode="r", *args, **options):
+        if mode[0] in "xw":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(self, mode, *args, **options)
+
+    photo = shoot("a.png", (80, 100, 60))
+    monkeypatch.setattr(Path, "open", full)
+    code, out, err = go(photo)
+    assert code == errors.OutputError.exit_code and out == ["1 photo, 0 faces, 1 failed"]
+    assert len(err) == 1 and "no space left" in err[0] and not (tmp_path / "out").exists()
 
 
 def test_an_output_that_cannot_be_written_is_said_once(shoot, go, tmp_path):
@@ -300,7 +320,8 @@ def command(*args, **options):
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; from likeness.cli.main import dispatch; dispatch(['--help']);"
-        "print([m for m in ('torch', 'onnxruntime', 'numba', 'cv2', 'numpy', 'PIL', 'tyro', 'rich') if m in sys.modules])"
+        "heavy = ('torch', 'onnxruntime', 'numba', 'cv2', 'numpy', 'PIL', 'tyro', 'rich');"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]" and all(name in done.stdout for name in main.COMMANDS)
@@ -324,7 +345,8 @@ def test_commands_that_do_not_exist(args, words):
 
 
 def test_a_missing_photo_from_outside(tmp_path):
-    done = command("reconstruct", str(tmp_path / "no\nbody ü.jpg"), "-o", str(tmp_path / "out"), env={**os.environ, "LC_ALL": "C"})
+    environment = os.environ | {"LC_ALL": "C"}
+    done = command("reconstruct", str(tmp_path / "no\nbody ü.jpg"), "-o", str(tmp_path / "out"), env=environment)
     assert done.returncode == errors.PhotoError.exit_code, done.stderr
     assert len(done.stderr.splitlines()) == 1 and "no such file" in done.stderr
 

@@ -19,7 +19,9 @@ def crop_points(size):
     return np.stack(np.meshgrid(places, places), -1).reshape(-1, 2)
 
 
-@pytest.mark.parametrize(("box", "roll"), [((40, 60, 120, 140), 0.0), ((70.3, 50.1, 210.2, 190), 0.6), ((300, 200, 700, 600), -2.5)])
+@pytest.mark.parametrize(
+    ("box", "roll"), [((40, 60, 120, 140), 0.0), ((70.3, 50.1, 210.2, 190), 0.6), ((300, 200, 700, 600), -2.5)]
+)
 def test_pixels_come_from_where_the_similarity_says(box, roll):
     image = waves(800, 1000)
     cut = crop(image, box, roll)
@@ -60,7 +62,9 @@ def test_a_tiny_box_is_enlarged_smoothly():
     assert np.abs(np.diff(cut, axis=1)).max() <= 3
 
 
-@pytest.mark.parametrize("box", [(-90, -90, 10, 10), (250, 250, 390, 390), (-500, -500, -400, -400), (-1000, -1000, 1300, 1300)])
+@pytest.mark.parametrize(
+    "box", [(-90, -90, 10, 10), (250, 250, 390, 390), (-500, -500, -400, -400), (-1000, -1000, 1300, 1300)]
+)
 def test_beyond_the_border_the_last_pixels_go_on(box):
     image = waves(300, 300)
     cut = crop(image, box, 0.1)

@@ -204,6 +204,7 @@ def test_arrays():
     np.testing.assert_array_equal(as_photo(grey[..., None])[..., 1], grey)
     np.testing.assert_array_equal(as_photo(picture().astype(np.uint16) << 8 | 7), picture())
     assert as_photo(picture()[:, ::-1]).flags["C_CONTIGUOUS"]
-    for wrong in (picture() / 255, picture()[None], picture()[..., :2], np.zeros((3, 3, 3), np.uint8), np.zeros((0, 5, 3), np.uint8)):
+    small, empty = np.zeros((3, 3, 3), np.uint8), np.zeros((0, 5, 3), np.uint8)
+    for wrong in (picture() / 255, picture()[None], picture()[..., :2], small, empty):
         with pytest.raises(PhotoError):
             as_photo(wrong)

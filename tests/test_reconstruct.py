@@ -99,7 +99,9 @@ def test_files_by_format(face):
     assert record["model"]["level"] == "base" and record["photo"]["width"] == 320
 
 
-@pytest.mark.parametrize("arguments", [{"max_faces": 0}, {"min_face": 0}, {"min_face": float("nan")}, {"min_face": 1e9}])
+@pytest.mark.parametrize(
+    "arguments", [{"max_faces": 0}, {"min_face": 0}, {"min_face": float("nan")}, {"min_face": 1e9}]
+)
 def test_arguments_out_of_range(toy_system, photo, arguments):
     with pytest.raises(UsageError):
         reconstruct(photo((100, 120, 80)), system=toy_system, **arguments)
@@ -117,7 +119,10 @@ def test_things_that_are_no_photo(toy_system, wrong):
 
 
 def test_a_face_half_outside_the_photo(toy_system, photo):
-    outside = replace(toy_system, find=lambda image, least: [replace(f, box=tuple(np.add(f.box, 60))) for f in toy_system.find(image, least)])
+    def find(image, least):
+        return [replace(face, box=tuple(np.add(face.box, 60))) for face in toy_system.find(image, least)]
+
+    outside = replace(toy_system, find=find)
     (face,) = reconstruct(photo((300, 220, 80)), system=outside)
     assert set(face.files()) >= {"face.glb", "overlay.png"}
 

@@ -65,6 +65,12 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, full_disk):
     assert everything(tmp_path) == ["x"] and (tmp_path / "x").read_bytes() == b"old"
 
 
+def test_a_full_disk_leaves_no_new_folders(tmp_path, full_disk):
+    with pytest.raises(OutputError, match="no space left"):
+        write_file(tmp_path / "a" / "b" / "x", bytes(2000))
+    assert everything(tmp_path) == []
+
+
 def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
     def interrupted(self, target):
         raise KeyboardInterrupt

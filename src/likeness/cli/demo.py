@@ -49,5 +49,5 @@ def photo() -> Path:
     package = find_spec("skimage")
     path = Path(package.origin).parent / "data" / "astronaut.png" if package and package.origin else None
     if path is None or not path.is_file():
-        raise AssetError("the demo photo lies in scikit-image: pip install 'likeness[demo]', or reconstruct a photo of yours")
+        raise AssetError("the demo photo lies in scikit-image: pip install 'likeness[demo]', or take a photo of yours")
     return path

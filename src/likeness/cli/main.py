@@ -47,7 +47,7 @@ COMMANDS = {
     "evaluate model": Command("build", "EvaluateModel", "evaluate_model", "measure the face model against ICT"),
     "evaluate finder": Command("evaluate_finder", "EvaluateFinder", "evaluate_finder", "measure the face finder"),
     "evaluate landmarks": Command("evaluate", "EvaluateLandmarks", "evaluate_landmarks", "measure landmarks on photos"),
-    "evaluate shape": Command("evaluate", "EvaluateShape", "evaluate_shape", "measure shapes on renders of known codes"),
+    "evaluate shape": Command("evaluate", "EvaluateShape", "evaluate_shape", "measure shapes on renders"),
     "evaluate scan": Command("evaluate", "EvaluateScan", "evaluate_scan", "measure shapes on a head scan"),
 }
 """Name on the command line, one or two words -> where it is."""

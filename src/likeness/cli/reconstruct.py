@@ -76,12 +76,15 @@ class Outcome:
         """As summary.json holds it."""
         from likeness.runtime.reconstruct import printable
 
-        entry: dict[str, Any] = {"photo": printable(str(self.photo)), "folder": printable(self.folder), "faces": self.faces}
-        entry["seconds"] = round(self.seconds, 3)
+        entry: dict[str, Any] = {
+            "photo": printable(str(self.photo)),
+            "folder": printable(self.folder),
+            "faces": self.faces,
+            "seconds": round(self.seconds, 3),
+        }
         if self.error is not None:
-            entry["error"] = {
-                "kind": type(self.error).__name__, "exit_code": self.error.exit_code, "message": printable(str(self.error)),
-            }  # fmt: skip
+            message, code = printable(str(self.error)), self.error.exit_code
+            entry["error"] = {"kind": type(self.error).__name__, "exit_code": code, "message": message}
         return entry
 
 
@@ -136,7 +139,11 @@ def batch(
             outcome.seconds = perf_counter() - begin
             _report(outcome, output)
     finally:
-        _write_summary(output, outcomes, len(paths), settings)
+        try:
+            _write_summary(output, outcomes, len(paths), settings)
+        except OutputError:
+            if not any(isinstance(outcome.error, OutputError) for outcome in outcomes):
+                raise  # else it has been said
     faces, failed = sum(len(o.faces) for o in outcomes), sum(o.error is not None for o in outcomes)
     pace = f", {(perf_counter() - start) / faces:.2f} s a face" if faces else ""
     show(f"{_count(len(outcomes), 'photo')}, {_count(faces, 'face')}, {failed} failed{pace}")
@@ -163,7 +170,8 @@ def write_faces(faces: Sequence[Any], folder: Path, files: Callable[[Any], dict[
             for name, data in content.items():
                 (place / name).write_bytes(data)
             box = [round(float(value), 2) for value in face.box]
-            entries.append({"folder": place.name, "files": sorted(content), "box": box, "score": round(float(face.score), 4)})
+            score = round(float(face.score), 4)
+            entries.append({"folder": place.name, "files": sorted(content), "box": box, "score": score})
     for old in folder.glob("face-*"):
         if re.fullmatch(r"face-\d+", old.name) and int(old.name[5:]) > len(faces):
             remove_results(old, RESULT_FILES)

@@ -17,7 +17,7 @@ LARGEST = 178_000_000
 """Pixels of the largest photo that is read, since it is held at 7 bytes a pixel for a moment: 1.3 GB. Ours; just below
 where Pillow suspects a decompression bomb."""
 SMALLEST = 16
-"""Pixels along the shorter side of the smallest photo that is read. Ours: no smaller picture shows a face's features."""
+"""Pixels along the shorter side of the smallest photo that is read. Ours: no smaller one shows a face's features."""
 BACKGROUND = 255
 """sRGB value that shows through transparent places: white, as in most viewers."""
 SUFFIXES = frozenset(
@@ -74,7 +74,8 @@ def as_photo(image: np.ndarray) -> np.ndarray:
     Raises:
         PhotoError: For another type or shape, and for pictures that are too small or too large.
     """
-    if image.dtype not in (np.uint8, np.uint16) or image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,), (4,)):
+    known = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
+    if not known or image.dtype not in (np.uint8, np.uint16):
         raise PhotoError(
             f"an array of shape {image.shape} and type {image.dtype} is no photo; give (height, width, 3) uint8 sRGB"
         )
@@ -100,13 +101,15 @@ def _opened(file: object, path: Path) -> Image.Image:
             raise PhotoError(f"{path}: HEIC pictures cannot be read; convert it to JPEG") from None
         raise PhotoError(f"{path}: not a picture, or of a format that cannot be read") from None
     except Image.DecompressionBombError:
-        raise PhotoError(f"{path}: the photo has more than {LARGEST // 10**6} million pixels; make it smaller") from None
+        limit = LARGEST // 10**6
+        raise PhotoError(f"{path}: the photo has more than {limit} million pixels; make it smaller") from None
 
 
 def _check_size(size: tuple[int, int], path: object) -> None:
     width, height = size
     if min(size) < SMALLEST:
-        raise PhotoError(f"{path}: {width} x {height} pixels are too few to show a face; {SMALLEST} x {SMALLEST} are the least")
+        least = f"{SMALLEST} x {SMALLEST} are the least"
+        raise PhotoError(f"{path}: {width} x {height} pixels are too few to show a face; {least}")
     if width * height > LARGEST:
         raise PhotoError(
             f"{path}: {width} x {height} pixels are more than {LARGEST // 10**6} million; make the photo smaller"

@@ -208,7 +208,8 @@ class Reconstruction:
     def _head_files(self, head: IctModel, formats: Sequence[str]) -> dict[str, bytes]:
         """The full ICT head of the same codes."""
         codes = self.codes["identity"], self.codes["expression"]
-        asset = from_ict(head, *codes, name=Path(self.photo).stem or "head", extras={"photo": self.photo, "model": ICT_NOTICE})
+        extras = {"photo": self.photo, "model": ICT_NOTICE}
+        asset = from_ict(head, *codes, name=Path(self.photo).stem or "head", extras=extras)
         result = {"head.glb": gltf.to_bytes(asset)} if "glb" in formats else {}
         return result | (obj.to_files(asset, "head") if "obj" in formats else {})
 

@@ -1,4 +1,4 @@
-"""A reconstruction in five small pictures: the photo, the overlay, the shape, the textured face from the side, neutral."""
+"""A reconstruction in five small pictures: the photo, the overlay, the shape, the textured face turned, neutral."""
 
 from __future__ import annotations
 

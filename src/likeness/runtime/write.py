@@ -34,8 +34,7 @@ def write_file(path: Path, data: bytes) -> None:
     """
     path = Path(path)
     beside = path.parent / _temporary_name()
-    with _reported(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _reported(path), _made(path.parent):
         try:
             with beside.open("xb") as file:
                 file.write(data)
@@ -63,9 +62,7 @@ def folders(parent: Path, known: Iterable[str]) -> Iterator[Path]:
         OutputError: When something cannot be written.
     """
     parent = Path(parent)
-    with _reported(parent):
-        missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
-        parent.mkdir(parents=True, exist_ok=True)
+    with _reported(parent), _made(parent):
         temporary = parent / _temporary_name()
         try:
             temporary.mkdir()
@@ -74,11 +71,6 @@ def folders(parent: Path, known: Iterable[str]) -> Iterator[Path]:
                 _publish(source, parent / source.name, known)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            for folder in missing:
-                try:
-                    folder.rmdir()  # only where nothing came into it
-                except OSError:
-                    break
 
 
 def remove_results(folder: Path, known: Iterable[str]) -> None:
@@ -108,6 +100,21 @@ def _publish(source: Path, target: Path, known: Iterable[str]) -> None:
 
 def _temporary_name() -> str:
     return f".likeness-{os.getpid()}-{secrets.token_hex(4)}.part"
+
+
+@contextmanager
+def _made(parent: Path) -> Iterator[None]:
+    """Make missing folders; those that nothing came into go again."""
+    missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for folder in missing:
+            try:
+                folder.rmdir()
+            except OSError:
+                break
 
 
 @contextmanager
