@@ -10,10 +10,10 @@ import numpy as np
 
 from likeness.data import degrade
 from likeness.data.folder import crop_from_photo, warp
+from likeness.photos.crop import MARGIN as CROP_MARGIN
+from likeness.photos.crop import SIZE as CROP_SIZE
 from likeness.photos.detect import face_frame
 
-CROP_MARGIN, CROP_SIZE = 1.4, 128
-"""The network's crop: side in box sides, and pixels."""
 TIGHT, LOOSE = (0.025, 0.04, 0.06), (0.09, 0.13, 0.20)
 """Spread of a crop's centre (box sides), log side and roll (radians): of a second pass, and of a finder's box."""
 

@@ -111,7 +111,7 @@ class Crops:
         place = min(int(np.searchsorted(source.chances, random.random())), len(source.images) - 1)
         if self.plain:
             return self.item(source, i % len(source.images), augment.exact(source.points[i % len(source.images)]), False)
-        loose, spoiled = (0.3, 0.6) if source.rendered else (0.5, 0.85)  # ours: renders are there to be seen exactly
+        loose, spoiled = (0.2, 0.4) if source.rendered else (0.5, 0.85)  # ours: renders are there to be seen exactly
         similarity, mirrored = augment.jittered(source.points[place], random, loose), random.random() < 0.5
         item = self.item(source, place, similarity, mirrored)
         if random.random() < spoiled:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from likeness.errors import AssetError
+from likeness.photos.crop import similarity
 from likeness.photos.detect import face_frame
 
 SETS = ("sfhq", "stylegan", "gan", "officials")
@@ -100,26 +101,22 @@ def crop_from_photo(center: np.ndarray, side: float, roll: float, size: int) -> 
         roll: Its turn in radians, clockwise in the photo.
         size: Side of the cut-out in pixels.
     """
-    scale, cosine, sine = size / side, np.cos(roll), np.sin(roll)
-    matrix = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1 / scale]]) * scale
-    matrix[:2, 2] = size / 2 - matrix[:2, :2] @ center
-    matrix[2, 2] = 1
-    return matrix
+    return np.linalg.inv(similarity(center, side, roll, size))
 
 
-def warp(image: np.ndarray, similarity: np.ndarray, size: int, edge: int = cv2.BORDER_CONSTANT) -> np.ndarray:
+def warp(image: np.ndarray, motion: np.ndarray, size: int, edge: int = cv2.BORDER_CONSTANT) -> np.ndarray:
     """Resample by a similarity between pixel coordinates in which the first pixel's centre is (0.5, 0.5)."""
-    shift = similarity[:2, :2] @ [0.5, 0.5] + similarity[:2, 2] - 0.5
-    matrix = np.concatenate([similarity[:2, :2], shift[:, None]], 1)
+    shift = motion[:2, :2] @ [0.5, 0.5] + motion[:2, 2] - 0.5
+    matrix = np.concatenate([motion[:2, :2], shift[:, None]], 1)
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=edge)
 
 
-def transform(points: np.ndarray, similarity: np.ndarray) -> np.ndarray:
+def transform(points: np.ndarray, motion: np.ndarray) -> np.ndarray:
     """Points (..., n, 2 or 3) moved by a similarity; a third coordinate is only scaled."""
-    moved = points[..., :2] @ similarity[:2, :2].T + similarity[:2, 2]
+    moved = points[..., :2] @ motion[:2, :2].T + motion[:2, 2]
     if points.shape[-1] == 2:
         return moved
-    scale = np.hypot(similarity[0, 0], similarity[1, 0])
+    scale = np.hypot(motion[0, 0], motion[1, 0])
     return np.concatenate([moved, points[..., 2:] * scale], -1)
 
 
@@ -158,10 +155,10 @@ class Photos:
         if image is None:
             raise AssetError(f"{path}: cannot be read as a picture")
         center, side, roll = face_frame(points)
-        similarity = crop_from_photo(center, MARGIN * side, roll, SIDE)
-        image = warp(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), similarity, SIDE, EDGES[place % 3])
-        self.images[place], self.cutout_from_photo[place] = image, similarity
-        self.points[place] = transform(points, similarity)
+        motion = crop_from_photo(center, MARGIN * side, roll, SIDE)
+        image = warp(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), motion, SIDE, EDGES[place % 3])
+        self.images[place], self.cutout_from_photo[place] = image, motion
+        self.points[place] = transform(points, motion)
 
     def yaw(self) -> np.ndarray:
         """(n,) radians, rough and unsigned, from the depth of the eye corners."""

@@ -26,7 +26,7 @@ from likeness.recipes.base import Recipe
 from likeness.types import Batch, Stage
 
 TERMS = {
-    "points": 1.0, "openings": 1.5, "identity": 12.0, "photo_identity": 12.0, "expression": 2.0, "codes": 2.0,
+    "points": 1.0, "openings": 1.5, "identity": 18.0, "photo_identity": 12.0, "expression": 2.0, "codes": 2.0,
     "rotation": 3.0, "camera": 5.0, "bounds": 20.0, "prior": 0.1,
 }  # fmt: skip
 """Weights of the terms of `Default.losses`, so that each matters about equally at the end."""

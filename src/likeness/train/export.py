@@ -18,9 +18,9 @@ from likeness.encoders.regressor import Regressor
 from likeness.geometry.cameras import project
 from likeness.models.decoder import Decoder
 from likeness.models.points import PointModel
+from likeness.photos.crop import SIZE as CROP
 
 OPSET = 17
-CROP = 128
 
 
 class RegressorGraph(nn.Module):
@@ -49,7 +49,8 @@ def export_regressor(network: Regressor, points: PointModel, path: Path, facts: 
     names = ["identity", "expression", "rotation", "translation", "focal", "landmarks"]
     model = _trace(graph, (torch.zeros(1, CROP, CROP, 3, dtype=torch.uint8),), ["image"], names, path)
     _halve(model.graph)
-    _finish(model, path, {"likeness.kind": "regressor", "likeness.crop": str(CROP), **facts})
+    pivot = " ".join(f"{value:g}" for value in camera.PIVOT)
+    _finish(model, path, {"likeness.kind": "regressor", "likeness.crop": str(CROP), "likeness.pivot": pivot, **facts})
 
 
 def export_decoder(model: Builtin, level: str, path: Path) -> None:
