@@ -10,7 +10,8 @@ import pytest
 
 from likeness.errors import AssetError, PhotoError
 from likeness.photos.detect import (
-    SIDE, SMALLEST, STRIDE, UNIT, Detection, Tile, cut, decode, face_frame, overlap_ratio, square, suppress, tiles,
+    LOOK, LOOK_FACE, SIDE, SMALLEST, STRIDE, UNIT, Detection, Tile, cut, decode, face_frame, look_again, look_window,
+    overlap_ratio, square, suppress, tiles,
 )
 from likeness.runtime import detect
 
@@ -100,6 +101,31 @@ def test_fine_tile_shows_the_right_place():
     rows, columns = np.nonzero(cut(image, tile)[..., 0] > 127)
     middle = (np.array([columns.mean(), rows.mean()]) + 0.5 + tile.corner) / tile.scale
     assert middle == pytest.approx([803.5, 407.5], abs=0.6)
+
+
+@pytest.mark.parametrize("side", [40.0, 300.0])
+def test_second_look_is_upright_and_leads_back(side):
+    """A square with one dark half, turned by 0.6: the window shows it upright, and its answer leads to the photo."""
+    photo, row = np.zeros((600, 500, 3), np.uint8), np.array([260.0, 310.0, side, 0.6, 0.4])
+    turn = np.array([[math.cos(0.6), -math.sin(0.6)], [math.sin(0.6), math.cos(0.6)]])
+    half = np.array([[-1, -1], [0, -1], [0, 1], [-1, 1]]) * side / 2 @ turn.T + row[:2]
+    cv2.fillConvexPoly(photo, np.rint(half * 16).astype(np.int32), (255, 255, 255), cv2.LINE_AA, 4)
+    window, back = look_window(photo, row)
+    bright = window[..., 0] > 127
+    rows, columns = np.nonzero(bright)
+    assert bright.sum() == pytest.approx(LOOK_FACE**2 / 2, rel=0.15)
+    assert columns.max() == pytest.approx(LOOK / 2, abs=1.6) and np.ptp(rows) == pytest.approx(LOOK_FACE, abs=3)
+    score, geometry = _answer(85.0, 78.0, 70.0, 0.1, LOOK // STRIDE)
+    found = look_again(row, score, geometry, back)
+    expected = turn @ ([5.0, -2.0] * np.array(side / LOOK_FACE)) + row[:2]
+    assert found == pytest.approx([*expected, 70 * side / LOOK_FACE, 0.7, (0.4 + 2 * 0.9) / 3], rel=1e-4)
+
+
+def test_second_look_that_sees_nothing_counts_as_zero():
+    row = np.array([50.0, 50.0, 40.0, 0.0, 0.6])
+    _, back = look_window(np.zeros((100, 100, 3), np.uint8), row)
+    elsewhere = _answer(20.0, 20.0, 70.0, 0.0, LOOK // STRIDE)
+    assert look_again(row, *elsewhere, back) == pytest.approx([50, 50, 40, 0, 0.2])
 
 
 def test_detection_center_and_side():

@@ -23,7 +23,7 @@ from likeness.runtime.detect import MODEL, Finder
 
 SIDE = 640
 """Longer side of the pictures of all reports, in pixels."""
-LEAST = 0.05
+LEAST = 0.1
 """Score from which answers are kept for curves."""
 
 

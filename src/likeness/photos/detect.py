@@ -25,6 +25,13 @@ SMALLEST = 20.0
 """Side of the smallest face that the network was trained to find, in network pixels: 40 px when the longer side is 640."""
 MULTIPLE = 32
 """The network's input sides are multiples of this."""
+LOOK, LOOK_FACE = 160, 76.0
+"""A second look at a doubtful face: side of its upright window, and of the face in it, in pixels; the size at which the
+network is surest, and small enough to cost a quarter of a first look."""
+CANDIDATE, SURE = 0.2, 0.72
+"""Scores of a first look between which a second one is taken."""
+UPRIGHT = math.radians(10)
+"""Roll beyond which even a sure face is looked at again."""
 OUTER_EYES = (33, 263)
 """Dense landmarks at the outer corners of the subject's right and left eye."""
 
@@ -83,7 +90,7 @@ def face_frame(points: np.ndarray) -> tuple[np.ndarray, float, float]:
 
 def square(center: Sequence[float], side: float) -> tuple[float, float, float, float]:
     """The axis-aligned square (x0, y0, x1, y1) around a centre."""
-    x, y, half = float(center[0]), float(center[1]), side / 2
+    x, y, half = float(center[0]), float(center[1]), float(side) / 2
     return x - half, y - half, x + half, y + half
 
 
@@ -160,6 +167,53 @@ def decode(score: np.ndarray, geometry: np.ndarray, tile: Tile, threshold: float
         np.arctan2(sin, cos), score[rows, columns],
     ], axis=1)
     return found[inside]
+
+
+def doubtful(row: np.ndarray) -> bool:
+    """Whether a row (x, y, side, roll, score) of a first look deserves a second one."""
+    return bool(row[4] < SURE or abs(row[3]) > UPRIGHT)
+
+
+def look_window(image: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A candidate turned upright and brought to the size that suits the network, from the photo's own pixels.
+
+    Returns:
+        The window (LOOK, LOOK, 3) uint8 and photo_from_window (2, 3) in pixels.
+    """
+    x, y, side, roll = row[:4]
+    scale = LOOK_FACE / max(side, 1.0)
+    linear = np.array([[math.cos(roll), -math.sin(roll)], [math.sin(roll), math.cos(roll)]]) / scale
+    photo_from_window = np.column_stack([linear, np.array([x, y]) - linear @ [LOOK / 2, LOOK / 2]])
+    corner, shrink = np.zeros(2), np.ones(2)
+    if scale < 0.7:  # reduced by area first, or it would alias
+        reach = 0.75 * LOOK / scale
+        low = np.clip(np.floor([x - reach, y - reach]), 0, [image.shape[1] - 1, image.shape[0] - 1]).astype(int)
+        high = np.clip(np.ceil([x + reach, y + reach]), low + 1, [image.shape[1], image.shape[0]]).astype(int)
+        small = np.maximum(1, np.rint((high - low) * scale * 1.2)).astype(int)
+        corner, shrink = low, small / (high - low)
+        image = cv2.resize(image[low[1] : high[1], low[0] : high[0]], tuple(int(n) for n in small), interpolation=cv2.INTER_AREA)
+    affine = np.column_stack([linear, photo_from_window[:, 2] - corner]) * shrink[:, None]
+    affine[:, 2] += affine[:, :2] @ [0.5, 0.5] - 0.5  # OpenCV puts the centre of the first pixel at 0, we at 0.5
+    window = cv2.warpAffine(image, affine, (LOOK, LOOK), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return window, photo_from_window
+
+
+def look_again(row: np.ndarray, score: np.ndarray, geometry: np.ndarray, photo_from_window: np.ndarray) -> np.ndarray:
+    """The candidate as the second look sees it, (x, y, side, roll, score) in photo pixels.
+
+    The score becomes a third of the first and two thirds of the second; a second look that sees no face of about this size
+    at about this place counts as zero and moves nothing.
+    """
+    found = decode(score, geometry, Tile(1.0, (0, 0), (LOOK, LOOK)), 0.02)
+    near = np.hypot(found[:, 0] - LOOK / 2, found[:, 1] - LOOK / 2) < 0.35 * LOOK_FACE
+    alike = np.abs(np.log(found[:, 2] / LOOK_FACE)) < 0.6
+    found = found[near & alike]
+    if not len(found):
+        return np.array([*row[:4], row[4] / 3])
+    best = found[found[:, 4].argmax()]
+    center = photo_from_window @ [best[0], best[1], 1.0]
+    side = best[2] * math.hypot(*photo_from_window[:, 0])
+    return np.array([*center, side, row[3] + best[3], (row[4] + 2 * best[4]) / 3])
 
 
 def suppress(found: np.ndarray, overlap: float = 0.35) -> np.ndarray:

@@ -9,9 +9,13 @@ import numpy as np
 import onnxruntime
 
 from likeness.errors import AssetError, PhotoError
-from likeness.photos.detect import Detection, cut, decode, square, suppress, tiles
+from likeness.photos.detect import (
+    CANDIDATE, Detection, cut, decode, doubtful, look_again, look_window, square, suppress, tiles,
+)
 
 MODEL = Path(__file__).parent / "finder.onnx"
+MOST = 200
+"""Candidates that are considered in one picture, so that a picture full of noise does not take minutes."""
 
 
 class Finder:
@@ -49,13 +53,19 @@ class Finder:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
             raise PhotoError(f"expected a picture (height, width, 3) uint8, got {image.shape} {image.dtype}")
         threshold = self.threshold if threshold is None else threshold
-        found = []
-        for tile in tiles(image.shape[:2], min_face):
-            score, geometry = self.session.run(None, {"image": cut(image, tile)[None]})
-            found.append(decode(score, geometry, tile, threshold))
-        return [
-            Detection(square(row[:2], row[2]), float(row[3]), float(row[4])) for row in suppress(np.concatenate(found))
-        ]
+        found = [decode(*self._run(cut(image, tile)), tile, CANDIDATE) for tile in tiles(image.shape[:2], min_face)]
+        candidates = [self._again(image, row) if doubtful(row) else row for row in suppress(np.concatenate(found))[:MOST]]
+        sure = np.array([row for row in candidates if row[4] >= threshold]).reshape(-1, 5)
+        return [Detection(square(row[:2], row[2]), float(row[3]), float(row[4])) for row in suppress(sure)]
+
+    def _run(self, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Score (h, w) and geometry (5, h, w) of a window (H, W, 3)."""
+        return self.session.run(None, {"image": window[None]})
+
+    def _again(self, image: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """A second look at a candidate."""
+        window, photo_from_window = look_window(image, row)
+        return look_again(row, *self._run(window), photo_from_window)
 
 
 @functools.lru_cache(maxsize=1)
