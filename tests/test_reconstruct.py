@@ -1,9 +1,11 @@
 """A photo in, faces out: order, limits, files by suffix, names, what is imported, what is refused."""
 
+import ast
 import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,6 +139,13 @@ def test_public_names_are_lazy_and_complete():
     assert likeness.load_model and likeness.read_photo and 10 <= len(likeness.__all__) <= 16
     with pytest.raises(AttributeError, match="nothing"):
         likeness.nothing  # noqa: B018
+
+
+def test_editors_see_the_same_names():
+    tree = ast.parse(Path(likeness.__file__).read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {alias.asname or alias.name for node in block.body for alias in node.names}
+    assert seen | {"__version__"} == set(likeness.__all__)
 
 
 WITHOUT_LEARNING = """

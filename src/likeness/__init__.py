@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors; at run time `__getattr__` imports what is used
+    from likeness.assets.arkit import EXPRESSIONS
+    from likeness.assets.builtin import load as load_model
+    from likeness.errors import AssetError, LikenessError, NoFaceError, OutputError, PhotoError, UsageError
+    from likeness.photos.read import read as read_photo
+    from likeness.runtime.reconstruct import Reconstruction, reconstruct
+    from likeness.types import Topology, View
 
 __version__ = "0.1.0"
 
