@@ -35,7 +35,7 @@ class Finder:
     """Steps on scenes of mostly upright heads."""
     steps: int = 1400
     """Steps on larger scenes of tilted heads."""
-    long_steps: int = 1800
+    long_steps: int = 1100
     """Steps on larger scenes yet, with clutter behind and faces that fill the picture."""
     batch: int = 16
     """Scenes per step."""

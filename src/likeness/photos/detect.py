@@ -29,7 +29,9 @@ LOOK, LOOK_FACE = 160, 76.0
 """A second look at a doubtful face: side of its upright window, and of the face in it, in pixels; the size at which the
 network is surest, and small enough to cost a quarter of a first look."""
 CANDIDATE, SURE = 0.2, 0.72
-"""Scores of a first look between which a second one is taken."""
+"""Scores of a first look between which a second one is taken..."""
+BESIDE_SURE, MOST = 0.4, 24
+"""...but beside a sure face only from this score, and only for so many candidates: each costs a quarter of a first look."""
 UPRIGHT = math.radians(10)
 """Roll beyond which even a sure face is looked at again."""
 OUTER_EYES = (33, 263)
@@ -169,9 +171,12 @@ def decode(score: np.ndarray, geometry: np.ndarray, tile: Tile, threshold: float
     return found[inside]
 
 
-def doubtful(row: np.ndarray) -> bool:
-    """Whether a row (x, y, side, roll, score) of a first look deserves a second one."""
-    return bool(row[4] < SURE or abs(row[3]) > UPRIGHT)
+def triage(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (x, y, side, roll, score) of a first look, best first, as those that are sure and those to look at again."""
+    certain = found[:, 4] >= SURE
+    upright = np.abs(found[:, 3]) <= UPRIGHT
+    least = BESIDE_SURE if certain.any() else CANDIDATE
+    return found[certain & upright], found[~(certain & upright) & (found[:, 4] >= least)][:MOST]
 
 
 def look_window(image: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

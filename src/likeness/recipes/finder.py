@@ -32,7 +32,7 @@ class FinderRecipe(Recipe):
     """Train the finder on composed scenes: mostly upright heads, then tilted ones, then the hard cases too."""
 
     def __init__(self, photos: Path | None, seed: int = 0, small_steps: int = 5500, steps: int = 1400, batch: int = 16,
-                 rate: float = 3e-3, long_steps: int = 1800, sets: tuple[str, ...] = tuple(SETS)) -> None:
+                 rate: float = 3e-3, long_steps: int = 1100, sets: tuple[str, ...] = tuple(SETS)) -> None:
         """
         Args:
             photos: Folder of the photo sets; None for a network that is only to be loaded and used.

@@ -10,12 +10,10 @@ import onnxruntime
 
 from likeness.errors import AssetError, PhotoError
 from likeness.photos.detect import (
-    CANDIDATE, Detection, cut, decode, doubtful, look_again, look_window, square, suppress, tiles,
+    CANDIDATE, Detection, cut, decode, look_again, look_window, square, suppress, tiles, triage,
 )
 
 MODEL = Path(__file__).parent / "finder.onnx"
-MOST = 200
-"""Candidates that are considered in one picture, so that a picture full of noise does not take minutes."""
 
 
 class Finder:
@@ -54,9 +52,9 @@ class Finder:
             raise PhotoError(f"expected a picture (height, width, 3) uint8, got {image.shape} {image.dtype}")
         threshold = self.threshold if threshold is None else threshold
         found = [decode(*self._run(cut(image, tile)), tile, CANDIDATE) for tile in tiles(image.shape[:2], min_face)]
-        candidates = [self._again(image, row) if doubtful(row) else row for row in suppress(np.concatenate(found))[:MOST]]
-        sure = np.array([row for row in candidates if row[4] >= threshold]).reshape(-1, 5)
-        return [Detection(square(row[:2], row[2]), float(row[3]), float(row[4])) for row in suppress(sure)]
+        sure, doubtful = triage(suppress(np.concatenate(found)))
+        rows = suppress(np.concatenate([sure, *(self._again(image, row)[None] for row in doubtful)]))
+        return [Detection(square(row[:2], row[2]), float(row[3]), float(row[4])) for row in rows if row[4] >= threshold]
 
     def _run(self, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Score (h, w) and geometry (5, h, w) of a window (H, W, 3)."""
