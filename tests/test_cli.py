@@ -277,6 +277,7 @@ def test_equal_names_get_a_stable_number():
     backwards = dict(zip(paths[::-1], inputs.folder_names(paths[::-1])))
     assert names == backwards
     assert names[Path("a/x.jpg")] == "x" and names[Path("a/x-2.jpg")] == "x-2" and names[Path("a/y.jpg")] == "y"
+    assert inputs.folder_names([Path("c/x-2.jpg"), Path("a/x.jpg"), Path("b/x.jpg")]) == ["x-2", "x", "x-3"]
     assert sorted(name.casefold() for name in names.values()) == ["x", "x-2", "x-3", "x-4", "x-5", "y"]
 
 
