@@ -88,6 +88,8 @@ class Regressor(Training):
     """Checkpoint to begin with: of `likeness train points` (its backbone) or of another regressor (everything)."""
     rate: float = 1.5e-3
     seed: int = 2
+    gain: float = 1.0
+    """Factor on the exported identity: above 1 it undoes a part of the regression to the mean face, see docs/training.md."""
     export: Path | None = None
     """Write the ONNX file here when done; by default regressor.onnx in the output folder."""
     export_only: bool = False
@@ -156,7 +158,11 @@ def regressor(config: Regressor) -> None:
             _start(recipe, config.start)
         path = loop.train(recipe, config.output, _settings(config), config.stop)
     checkpoint.load_weights(path, recipe)
-    facts = {"licence": LICENCE, "sources": "ICT Face Model Light (MIT); photo sets " + ", ".join(config.sets)}
+    sources = "ICT Face Model Light (MIT); photo sets " + ", ".join(config.sets)
+    facts = {"licence": LICENCE, "sources": sources, "likeness.identity_gain": f"{config.gain:g}"}
+    with torch.no_grad():
+        for parameter in recipe.network.heads["identity"].parameters():
+            parameter *= config.gain
     export_regressor(recipe.network, recipe.points, config.export or config.output / "regressor.onnx", facts)
 
 
