@@ -134,3 +134,26 @@ def test_a_folder_of_photos_is_cut_out_with_its_targets(tmp_path):
     np.testing.assert_allclose(np.ptp(photos.points[..., :2], axis=1).max(1), 112, rtol=1e-3)
     with pytest.raises(AssetError, match="no such file"):
         read_set(tmp_path, "stylegan", "train")
+
+
+def test_shut_eyes_are_closed_in_the_targets_and_open_ones_left_alone():
+    from likeness.assets.arkit import EXPRESSIONS
+    from likeness.data.crops import LID_POINTS, close_lids
+
+    points = np.zeros((2, 478, 3))
+    for side, x in (("Right", 60.0), ("Left", 140.0)):
+        upper, lower, corners = LID_POINTS[side]
+        points[:, corners[0], 0], points[:, corners[1], 0] = x - 15, x + 15
+        points[:, upper, 0], points[:, lower, 0] = x, x
+        points[:, upper, 1], points[:, lower, 1] = -4.5, 4.5
+    points[1, LID_POINTS["Left"][0], 1] = -1.0
+    points[1, LID_POINTS["Left"][1], 1] = 1.0
+    left = EXPRESSIONS.index("eyeBlinkLeft")
+    given = np.full((2, 51), 0.1)
+    closed = close_lids(given, points)
+    assert closed[1, left] == 1.0 and closed[1, EXPRESSIONS.index("eyeWideLeft")] == 0.0
+    closed[1, [left, EXPRESSIONS.index("eyeWideLeft")]] = 0.1
+    np.testing.assert_array_equal(closed, given)
+    turned = points.copy()
+    turned[..., 2] = 1.2 * turned[..., 0]  # a turned head: automatic lids are not to be believed
+    assert close_lids(given, turned)[1, left] == given[1, left]

@@ -35,6 +35,9 @@ PERCENT = 100.0
 HIDDEN = 0.3
 """What a photo's landmark counts where the head hides it: there the detector guesses."""
 
+BLINK = 8.0
+"""How often the weight of a blink counts among the expressions: it moves few vertices, and everybody sees it."""
+
 
 def _mean(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Weighted mean over the batch, zero where nothing counts."""
@@ -66,6 +69,9 @@ class Default(Recipe):
         weight = torch.ones(len(normals))
         weight[list(LIP_POINTS + EYE_LEFT + EYE_RIGHT)] = 2.0
         self.register_buffer("weight", weight / weight.mean(), persistent=False)
+        emphasis = torch.ones(len(EXPRESSIONS))
+        emphasis[[EXPRESSIONS.index("eyeBlinkLeft"), EXPRESSIONS.index("eyeBlinkRight")]] = BLINK
+        self.register_buffer("emphasis", emphasis, persistent=False)
         self.close, self.open = EXPRESSIONS.index("mouthClose"), EXPRESSIONS.index("jawOpen")
         self.network.to(memory_format=torch.channels_last)
 
@@ -101,7 +107,7 @@ class Default(Recipe):
         known, rendered = batch["known"], batch["rendered"]
         shape = quadratic(estimate.identity, batch["identity"], self.shape) / self.shape.diagonal().sum()
         motion = quadratic(estimate.expression, batch["expression"], self.motion)
-        off = (estimate.expression - batch["expression"]).abs().mean(-1)
+        off = ((estimate.expression - batch["expression"]).abs() * self.emphasis).mean(-1)
         true = camera.CropCamera(batch["rotation"], batch["offset"], batch["size"], batch["distance"])
         found = estimate.camera
         view = (found.offset - true.offset).abs().mean(-1) + (found.size - true.size).abs()
