@@ -48,7 +48,9 @@ def test_box_error_is_measured_in_the_upright_frame():
     assert error.bias == pytest.approx((0.2, 0, 1, math.degrees(0.1)), abs=1e-9)
 
 
-def test_threshold_is_raised_until_few_alarms():
-    scenes = match([_with(FACES[0], 0.6), np.zeros((0, 5))], FACES)
-    assert choose_threshold(scenes, np.array([]), 100) <= 0.6
-    assert choose_threshold(scenes, np.array([0.7, 0.65]), 200, allowed=0.005) == pytest.approx(0.66)
+def test_threshold_is_the_lowest_that_is_precise_and_quiet():
+    far = np.array([[500.0, 500, 50, 0, 0.425]])
+    scenes = match([np.vstack([_with(FACES[0], 0.6), far]), np.zeros((0, 5))], FACES)
+    assert choose_threshold(scenes, np.array([]), 100) == pytest.approx(0.43)
+    assert choose_threshold(scenes, np.array([0.58, 0.545]), 200) == pytest.approx(0.55)
+    assert choose_threshold(scenes, np.array([0.58, 0.545]), 400) == pytest.approx(0.43)

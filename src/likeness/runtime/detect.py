@@ -10,7 +10,7 @@ import onnxruntime
 
 from likeness.errors import AssetError, PhotoError
 from likeness.photos.detect import (
-    CANDIDATE, Detection, cut, decode, look_again, look_window, square, suppress, tiles, triage,
+    CANDIDATE, Detection, convincing, cut, decode, look_again, look_window, square, suppress, tiles, triage,
 )
 
 MODEL = Path(__file__).parent / "finder.onnx"
@@ -54,7 +54,7 @@ class Finder:
         found = [decode(*self._run(cut(image, tile)), tile, CANDIDATE) for tile in tiles(image.shape[:2], min_face)]
         sure, doubtful = triage(suppress(np.concatenate(found)))
         rows = suppress(np.concatenate([sure, *(self._again(image, row)[None] for row in doubtful)]))
-        return [Detection(square(row[:2], row[2]), float(row[3]), float(row[4])) for row in rows if row[4] >= threshold]
+        return [Detection(square(row[:2], row[2]), float(row[3]), float(row[4])) for row in convincing(rows, threshold)]
 
     def _run(self, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Score (h, w) and geometry (5, h, w) of a window (H, W, 3)."""
