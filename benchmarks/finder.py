@@ -1,8 +1,8 @@
 """Time of the face finder on one thread, from photo to boxes: `python benchmarks/finder.py`.
 
-Prints the median, the quickest and the 90th percentile in milliseconds, with scaling, network and decoding, and the time
-of the network's first look alone. A photo with doubtful candidates costs a quarter of that for each second look; noise is
-the worst case. The machine should be idle; the quickest time is what it can do when it is not.
+Prints the median, the quickest and the 90th percentile in milliseconds, with scaling, network and decoding, and the
+time of the network's first look alone. A photo with doubtful candidates costs a quarter of that for each second look;
+noise is the worst case. The machine should be idle; the quickest time is what it can do when it is not.
 """
 
 from __future__ import annotations
@@ -42,13 +42,15 @@ def main() -> None:
     for name, source, height, width, min_face in (
         ("portrait", portrait, 640, 640, 40.0), ("portrait", portrait[:225], 480, 640, 40.0),
         ("portrait", portrait[:169], 1080, 1920, 40.0), ("whole scene", scene, 640, 640, 40.0),
-        ("nothing", noise[:1, :1], 640, 640, 40.0), ("noise", noise, 640, 640, 40.0), ("tiles of 20 px", portrait, 640, 640, 20.0),
+        ("nothing", noise[:1, :1], 640, 640, 40.0), ("noise", noise, 640, 640, 40.0),
+        ("tiles of 20 px", portrait, 640, 640, 20.0),
     ):
         image = cv2.resize(source, (width, height), interpolation=cv2.INTER_CUBIC)
         whole = clock(lambda: finder.find(image, min_face))
         window = cut(image, tiles((height, width))[0])[None]
         network = clock(lambda: finder.session.run(None, {"image": window}))
-        print(f"{name:14s} {width:4d}x{height:4d} {statistics.median(whole):6.2f} {whole[0]:6.2f} {whole[int(0.9 * RUNS)]:6.2f}"
+        numbers = statistics.median(whole), whole[0], whole[int(0.9 * RUNS)]
+        print(f"{name:14s} {width:4d}x{height:4d}" + "".join(f" {number:6.2f}" for number in numbers) +
               f"   {statistics.median(network):6.2f} {network[0]:6.2f}")
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from likeness.errors import AssetError, PhotoError
 from likeness.photos.detect import (
-    LOOK, LOOK_FACE, SIDE, SMALLEST, STRIDE, UNIT, Detection, Tile, convincing, cut, decode, face_frame, look_again, look_window,
-    overlap_ratio, square, suppress, tiles, triage,
+    LOOK, LOOK_FACE, SIDE, SMALLEST, STRIDE, UNIT, Detection, Tile, convincing, cut, decode, face_frame, look_again,
+    look_window, overlap_ratio, square, suppress, tiles, triage,
 )
 from likeness.runtime import detect
 
@@ -51,7 +51,8 @@ def test_decode_ignores_the_padding():
 
 
 def test_suppress_keeps_the_best_of_each_face():
-    rows = np.array([[100, 100, 50, 0, 0.6], [104, 98, 52, 0, 0.9], [300, 100, 50, 0, 0.5], [300, 100, 20, 0, 0.8]], float)
+    rows = [[100, 100, 50, 0, 0.6], [104, 98, 52, 0, 0.9], [300, 100, 50, 0, 0.5], [300, 100, 20, 0, 0.8]]
+    rows = np.array(rows, float)
     assert suppress(rows)[:, 4].tolist() == [0.9, 0.8]
     assert len(suppress(np.zeros((0, 5)))) == 0
 

@@ -56,7 +56,8 @@ class Line(Recipe):
 
 
 def _settings(**changes) -> Settings:
-    return Settings(**({"batch": 8, "workers": 0, "average": 0.9, "log_every": 2, "save_every": 3, "warmup": 2} | changes))
+    usual = {"batch": 8, "workers": 0, "average": 0.9, "log_every": 2, "save_every": 3, "warmup": 2}
+    return Settings(**(usual | changes))
 
 
 def _quiet() -> Console:

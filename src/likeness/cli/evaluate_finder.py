@@ -157,7 +157,8 @@ def report(config: EvaluateFinder) -> dict[str, object]:
     sfhq, everything = run.lists[0], [p for photos in run.lists for p in photos]
     parts: dict[str, Callable[[], measure.Matches]] = {
         "composed scenes": run.composed, "photos as they are": lambda: run.single(everything),
-        "sfhq as it is": lambda: run.single(sfhq), "sfhq, profile": lambda: run.single([p for p in sfhq if p.weight > 3]),
+        "sfhq as it is": lambda: run.single(sfhq),
+        "sfhq, profile": lambda: run.single([p for p in sfhq if p.weight > 3]),
         "sfhq, turned +30 degrees": lambda: run.single(sfhq, math.radians(30)),
         "sfhq, turned -45 degrees": lambda: run.single(sfhq, math.radians(-45)),
         "sfhq at 40 to 80 px": lambda: run.pasted(sfhq),

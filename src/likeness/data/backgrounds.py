@@ -53,7 +53,8 @@ def color(random: np.random.Generator) -> np.ndarray:
     """A random colour, float32 (3,) in [0, 255]; a third of them are like skin or hair."""
     if random.random() < 0.33:
         tone = random.uniform(25, 235)
-        return np.clip(tone * np.array([1.0, random.uniform(0.6, 0.85), random.uniform(0.4, 0.75)]), 0, 255).astype(np.float32)
+        skin = tone * np.array([1.0, random.uniform(0.6, 0.85), random.uniform(0.4, 0.75)])
+        return np.clip(skin, 0, 255).astype(np.float32)
     return random.uniform(0, 255, 3).astype(np.float32)
 
 
@@ -112,7 +113,8 @@ def _dots(image: np.ndarray, center: tuple[int, int], radius: int, random: np.ra
     for side in (-1, 1):
         cv2.circle(image, (int(x + side * radius * 0.4), int(y - radius * 0.2)), small, dark, -1, cv2.LINE_AA)
     if random.random() < 0.5:
-        cv2.line(image, (int(x - radius * 0.4), int(y + radius * 0.5)), (int(x + radius * 0.4), int(y + radius * 0.5)), dark, small)
+        half, low = radius * 0.4, int(y + radius * 0.5)
+        cv2.line(image, (int(x - half), low), (int(x + half), low), dark, small)
 
 
 def stripes(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -144,6 +146,7 @@ def bokeh(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     layer, size = np.zeros_like(image), image.shape[0]
     for _ in range(random.integers(3, 20)):
         center = tuple(int(v) for v in random.integers(0, size, 2))
-        cv2.circle(layer, center, int(random.integers(2, max(3, size // 10))), tuple(float(v) for v in color(random)), -1)
+        radius = int(random.integers(2, max(3, size // 10)))
+        cv2.circle(layer, center, radius, tuple(float(v) for v in color(random)), -1)
     layer = cv2.GaussianBlur(layer, (0, 0), random.uniform(0.5, 4))
     return cv2.addWeighted(image, 1.0, layer, random.uniform(0.3, 1.0), 0)

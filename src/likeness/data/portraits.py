@@ -1,4 +1,4 @@
-"""Photos with one face each: where it is, how it is outlined, how often it is drawn; and the parts of them without a face."""
+"""Photos with one face each: where it is, how it is outlined, how often it is drawn; and their parts without a face."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def _portrait(path: Path, points: np.ndarray) -> Portrait:
     center, side, roll = face_frame(points)
     eye = points[263] - points[33]
     yaw = math.atan2(abs(eye[2]), math.hypot(eye[0], eye[1]))
-    weight = 1.0 + 2.0 * (yaw > math.radians(30)) + 2.0 * (yaw > math.radians(50))  # profiles are rare and must be found
+    # Profiles are rare and must be found.
+    weight = 1.0 + 2.0 * (yaw > math.radians(30)) + 2.0 * (yaw > math.radians(50))
     return Portrait(path, center, side, roll, cv2.convexHull(np.ascontiguousarray(points[:, :2]))[:, 0], weight)
 
 
@@ -96,7 +97,8 @@ def beside(portrait: Portrait, photo: np.ndarray, random: np.random.Generator) -
               photo[: max(0, int(low[1] - margin))], photo[max(0, math.ceil(high[1] + margin)) :]]
     strips = [s for s in strips if min(s.shape[:2]) >= 16]
     if not strips:
-        return cv2.resize(cv2.resize(photo, (6, 6), interpolation=cv2.INTER_AREA), (64, 64), interpolation=cv2.INTER_CUBIC)
+        few = cv2.resize(photo, (6, 6), interpolation=cv2.INTER_AREA)
+        return cv2.resize(few, (64, 64), interpolation=cv2.INTER_CUBIC)
     return strips[random.integers(len(strips))]
 
 

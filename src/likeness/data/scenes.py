@@ -62,7 +62,7 @@ class Scene:
 class Scenes:
     """Training data of the finder: item i is a degraded scene and the maps that the network should answer.
 
-    Keys: image (S, S, 3) uint8, score (h, w) in [0, 1], geometry (5, h, w), weight (h, w) of the geometry, valid (h, w).
+    Keys: image (S, S, 3) uint8, score (h, w) in [0, 1], geometry (5, h, w), its weight (h, w), valid (h, w).
     """
 
     def __init__(self, draw: Draw, seed: int, length: int, mix: Mix) -> None:
@@ -81,7 +81,7 @@ class Scenes:
 
 
 def compose(draw: Draw, random: np.random.Generator, mix: Mix) -> Scene:
-    """A scene of one of four kinds: one large portrait, a sheet of photos, a group over a background, no face at all."""
+    """A scene of one of four kinds: one large portrait, a sheet of photos, a group over a background, no face."""
     kind = random.random()
     canvas = _Canvas(_base(draw, random, mix), mix)
     if kind < 0.34:
@@ -242,18 +242,20 @@ def place(portrait: Portrait, photo: np.ndarray, face: tuple[float, float, float
     offset = shift - low + matrix @ [0.5, 0.5] - 0.5
     affine = np.column_stack([matrix, offset])
     window = tuple(int(n) for n in high - low)
-    layer = cv2.warpAffine(np.ascontiguousarray(photo), affine, window, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    photo = np.ascontiguousarray(photo)
+    layer = cv2.warpAffine(photo, affine, window, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     inside = cv2.warpAffine(np.ones((height, width), np.float32), affine, window, flags=cv2.INTER_LINEAR)
     return _Placed(layer, inside, (int(low[0]), int(low[1])), face, outline @ linear.T + shift)
 
 
 def head_mask(placed: _Placed, random: np.random.Generator) -> np.ndarray:
-    """A feathered mask (h, w) of the whole head: the face's outline, enlarged to the hair, sometimes to the shoulders."""
+    """A feathered mask (h, w) of the whole head: the face's outline, enlarged to hair, sometimes to shoulders."""
     x, y, side, roll = placed.face
     turn = np.array([[math.cos(roll), -math.sin(roll)], [math.sin(roll), math.cos(roll)]])
     upright = (placed.outline - [x, y]) @ turn
     below = random.uniform(1.1, 1.4) if random.random() < 0.7 else random.uniform(1.5, 3.0)
-    upright = upright * np.where(upright[:, 1:] < 0, [random.uniform(1.2, 1.6), random.uniform(1.3, 1.9)], [random.uniform(1.15, 1.5), below])
+    growth = [random.uniform(1.2, 1.6), random.uniform(1.3, 1.9)], [random.uniform(1.15, 1.5), below]
+    upright = upright * np.where(upright[:, 1:] < 0, *growth)
     grown = upright @ turn.T + [x, y] - placed.corner
     mask = np.zeros(placed.inside.shape, np.float32)
     cv2.fillConvexPoly(mask, cv2.convexHull(np.rint(grown).astype(np.int32)), 1.0)
@@ -261,7 +263,7 @@ def head_mask(placed: _Placed, random: np.random.Generator) -> np.ndarray:
 
 
 def _feather(mask: np.ndarray, side: float, random: np.random.Generator) -> np.ndarray:
-    """Soften a mask's edge inwards, from almost hard to a tenth of the face; the window's border counts as an edge of it."""
+    """Soften a mask's edge inwards, from almost hard to a tenth of the face."""
     width = 2 * int(side * random.uniform(0.005, 0.1)) + 1
     if width == 1:
         return mask
@@ -273,7 +275,8 @@ def _random_face(canvas: _Canvas, random: np.random.Generator) -> tuple[float, f
     """Place, side and roll of a face somewhere in a scene."""
     size = canvas.size
     side = math.exp(random.uniform(math.log(0.85 * canvas.mix.smallest), math.log(0.55 * size)))
-    x, y = random.uniform(-0.05 * size, 1.05 * size, 2) if random.random() < 0.25 else random.uniform(0.1 * size, 0.9 * size, 2)
+    low, high = (-0.05, 1.05) if random.random() < 0.25 else (0.1, 0.9)
+    x, y = random.uniform(low * size, high * size, 2)
     return float(x), float(y), side, _roll(canvas.mix.tilted, random)
 
 

@@ -1,5 +1,5 @@
 """The face finder's network: depthwise-separable blocks down to stride 32, features brought back up to stride 8, and
-one small head. After CenterNet (Zhou et al. 2019) and MobileNet (Howard et al. 2017); sizes ours, chosen by measured time.
+one small head. After CenterNet (Zhou et al. 2019) and MobileNet (Howard et al. 2017); sizes ours, by measured time.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 
-def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1, active: bool = True) -> nn.Sequential:
+def convolution(
+    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1, active: bool = True
+) -> nn.Sequential:
     """Convolution, batch norm and, where `active`, a ReLU."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(outputs)
@@ -75,7 +77,8 @@ class FinderNetwork(nn.Module):
 
 
 class FinderGraph(nn.Module):
-    """What is exported: pictures uint8 (1, H, W, 3), sides multiples of 32, to score (h, w) in [0, 1] and geometry (5, h, w)."""
+    """What is exported: pictures uint8 (1, H, W, 3), sides multiples of 32, to score (h, w) in [0, 1] and geometry
+    (5, h, w)."""
 
     def __init__(self, network: FinderNetwork) -> None:
         super().__init__()

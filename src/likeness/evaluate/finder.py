@@ -24,8 +24,9 @@ CLIP_BOXES: dict[str, dict[int, tuple[float, float, float]]] = {
 }
 """Reference boxes (centre x, centre y, side; pixels) of four frames of each clip, by clip and frame number.
 
-Drawn by hand, by looking at the frames under a grid of 50 px: cheek to cheek without ears; chin from the picture, and the
-side from eyes to chin, which is 0.683 of the height of the canonical dense landmark mesh. Good to about 5 % of the side."""
+Drawn by hand, by looking at the frames under a grid of 50 px: cheek to cheek without ears; chin from the picture, and
+the side from eyes to chin, which is 0.683 of the height of the canonical dense landmark mesh. Good to about 5 % of the
+side."""
 
 
 @dataclass(frozen=True)

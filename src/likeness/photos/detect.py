@@ -22,7 +22,7 @@ STRIDE = 8
 UNIT = 64.0
 """Side of a box, in network pixels, whose logarithm the network calls zero."""
 SMALLEST = 20.0
-"""Side of the smallest face that the network was trained to find, in network pixels: 40 px when the longer side is 640."""
+"""Side of the smallest face that the network was trained to find, in network pixels: 40 px of a photo of 640."""
 MULTIPLE = 32
 """The network's input sides are multiples of this."""
 LOOK, LOOK_FACE = 160, 76.0
@@ -31,10 +31,10 @@ network is surest, and small enough to cost a quarter of a first look."""
 CANDIDATE, SURE = 0.2, 0.72
 """Scores of a first look between which a second one is taken..."""
 BESIDE_SURE, MOST = 0.4, 24
-"""...but beside a sure face only from this score, and only for so many candidates: each costs a quarter of a first look."""
+"""...but beside a sure face only from this score, and only so many times: each costs a quarter of a first look."""
 OF_BEST = 0.65
-"""Share of the best score in a picture below which other answers are dropped: beside a clear face, a vague one is mostly
-none. As precise on validation scenes as a threshold higher by 0.03, and it leaves lone faces the lower one."""
+"""Share of the best score in a picture below which other answers are dropped: beside a clear face, a vague one is
+mostly none. As precise on validation scenes as a threshold higher by 0.03, and it leaves lone faces the lower one."""
 UPRIGHT = math.radians(10)
 """Roll beyond which even a sure face is looked at again."""
 OUTER_EYES = (33, 263)
@@ -48,7 +48,8 @@ class Detection:
     Attributes:
         box: (x0, y0, x1, y1) pixels of the photo: the axis-aligned square with the centre and the side of the dense
             landmarks' extent in the face's upright frame. It may reach beyond the picture.
-        roll: Radians, clockwise in the picture: direction from the outer corner of the subject's right eye to the left one's.
+        roll: Radians, clockwise in the picture: direction from the outer corner of the subject's right eye to that of
+            the left one.
         score: In [0, 1].
     """
 
@@ -158,7 +159,8 @@ def decode(score: np.ndarray, geometry: np.ndarray, tile: Tile, threshold: float
 
     Args:
         score: (h, w) in [0, 1], one cell per `STRIDE` pixels.
-        geometry: (5, h, w): offset of the centre from the middle of the cell in cells, log side / `UNIT`, cos, sin of roll.
+        geometry: (5, h, w): offset of the centre from the middle of the cell in cells, log side / `UNIT`, cos and sin
+            of the roll.
     """
     peaks = (score >= threshold) & (score >= cv2.dilate(score, np.ones((3, 3), np.uint8)))
     rows, columns = np.nonzero(peaks)
@@ -205,7 +207,8 @@ def look_window(image: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndar
         high = np.clip(np.ceil([x + reach, y + reach]), low + 1, [image.shape[1], image.shape[0]]).astype(int)
         small = np.maximum(1, np.rint((high - low) * scale * 1.2)).astype(int)
         corner, shrink = low, small / (high - low)
-        image = cv2.resize(image[low[1] : high[1], low[0] : high[0]], tuple(int(n) for n in small), interpolation=cv2.INTER_AREA)
+        around = image[low[1] : high[1], low[0] : high[0]]
+        image = cv2.resize(around, tuple(int(n) for n in small), interpolation=cv2.INTER_AREA)
     affine = np.column_stack([linear, photo_from_window[:, 2] - corner]) * shrink[:, None]
     affine[:, 2] += affine[:, :2] @ [0.5, 0.5] - 0.5  # OpenCV puts the centre of the first pixel at 0, we at 0.5
     window = cv2.warpAffine(image, affine, (LOOK, LOOK), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
@@ -215,8 +218,8 @@ def look_window(image: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndar
 def look_again(row: np.ndarray, score: np.ndarray, geometry: np.ndarray, photo_from_window: np.ndarray) -> np.ndarray:
     """The candidate as the second look sees it, (x, y, side, roll, score) in photo pixels.
 
-    The score becomes a third of the first and two thirds of the second; a second look that sees no face of about this size
-    at about this place counts as zero and moves nothing.
+    The score becomes a third of the first and two thirds of the second; a second look that sees no face of about this
+    size at about this place counts as zero and moves nothing.
     """
     found = decode(score, geometry, Tile(1.0, (0, 0), (LOOK, LOOK)), 0.02)
     near = np.hypot(found[:, 0] - LOOK / 2, found[:, 1] - LOOK / 2) < 0.35 * LOOK_FACE

@@ -1,4 +1,4 @@
-"""State of a training run on disk: one safetensors file with the weights, their moving average and the optimiser's moments.
+"""State of a training run on disk: one safetensors file with weights, their moving average and the optimiser's moments.
 
 The position in the run and the settings travel as JSON in the same file's header, so that one rename makes all of it
 current at once: a run that is killed while writing keeps its previous checkpoint. Nothing is pickled.

@@ -20,7 +20,8 @@ def export(network: FinderNetwork, path: Path, threshold: float, sources: tuple[
     """
     graph = FinderGraph(network).eval()
     beside = path.with_name(path.name + ".part")
-    axes = {"image": {1: "height", 2: "width"}, "score": {0: "rows", 1: "columns"}, "geometry": {1: "rows", 2: "columns"}}
+    axes = {"image": {1: "height", 2: "width"}, "score": {0: "rows", 1: "columns"}}
+    axes["geometry"] = {1: "rows", 2: "columns"}
     torch.onnx.export(
         graph, (torch.zeros(1, SIDE, SIDE, 3, dtype=torch.uint8),), beside, input_names=["image"],
         output_names=["score", "geometry"], dynamic_axes=axes, opset_version=17, dynamo=False,

@@ -14,7 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class Log:
     """Rows of (step, stage, rate, samples per second, loss, terms) in a CSV file, and the same on a progress bar."""
 
-    def __init__(self, path: Path, terms: Sequence[str], steps: int, start: int, console: Console | None = None) -> None:
+    def __init__(
+        self, path: Path, terms: Sequence[str], steps: int, start: int, console: Console | None = None
+    ) -> None:
         """Continue the file at `path`: rows of steps after `start` (from a run that went on after its last
         checkpoint) are dropped.
 

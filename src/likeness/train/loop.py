@@ -1,7 +1,7 @@
 """The one training loop. It knows stages, terms, parameter groups and time; it knows nothing about faces.
 
-A run is a function of (recipe, settings): data order, dropout and everything else random come from (seed, step), so a run
-that was stopped and resumed ends with the same weights, bit by bit, as one that was not.
+A run is a function of (recipe, settings): data order, dropout and everything else random come from (seed, step), so a
+run that was stopped and resumed ends with the same weights, bit by bit, as one that was not.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Order(Sampler[list[int]]):
 
     def __init__(self, length: int, batch: int, seed: int, start: int, stop: int) -> None:
         if length < batch:
-            raise TrainingError(f"the data set has {length} items, less than one batch of {batch}; lower the batch size")
+            raise TrainingError(f"the data set has {length} items, less than a batch of {batch}; lower the batch size")
         self.length, self.batch, self.seed, self.start, self.stop = length, batch, seed, start, stop
 
     def __len__(self) -> int:
@@ -140,7 +140,8 @@ def train(
         Path of the checkpoint. The recipe holds the last weights; `checkpoint.load_weights` gives the averaged ones.
 
     Raises:
-        TrainingError: When the recipe is inconsistent, the checkpoint belongs to other settings, or a loss is not finite.
+        TrainingError: When the recipe is inconsistent, the checkpoint belongs to other settings, or a loss is not
+            finite.
     """
     torch.set_num_threads(settings.threads)
     cv2.setNumThreads(0)  # a pool of OpenCV's that was used before the fork hangs the worker that touches it
@@ -178,7 +179,8 @@ class _Run:
         tensors, state = checkpoint.load(self.path)
         if state["identity"] != self._identity():
             raise TrainingError(
-                f"{self.path}: made with {state['identity']}, now {self._identity()}; choose another folder or equal settings"
+                f"{self.path}: made with {state['identity']}, now {self._identity()}; "
+                "choose another folder or equal settings"
             )
         self.recipe.load_state_dict(checkpoint.strip(tensors, "weights."))
         device = self.settings.device
