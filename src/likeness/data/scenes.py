@@ -120,8 +120,7 @@ class _Canvas:
     """A picture under construction, with the faces on it and a map of who covers what."""
 
     def __init__(self, image: np.ndarray, mix: Mix) -> None:
-        self.image, self.mix = image, mix
-        self.size = image.shape[0]
+        self.image, self.mix, self.size = image, mix, image.shape[0]
         self.faces: list[tuple[float, float, float, float]] = []
         self.owner = np.zeros(image.shape[:2], np.int16)  # 0 nobody, k face k - 1, -1 something without a face
         self._areas: list[float] = []
@@ -265,8 +264,6 @@ def head_mask(placed: _Placed, random: np.random.Generator) -> np.ndarray:
 def _feather(mask: np.ndarray, side: float, random: np.random.Generator) -> np.ndarray:
     """Soften a mask's edge inwards, from almost hard to a tenth of the face."""
     width = 2 * int(side * random.uniform(0.005, 0.1)) + 1
-    if width == 1:
-        return mask
     soft = cv2.blur(cv2.blur(mask, (width, width)), (width, width))
     return np.clip(2 * soft - 1, 0, 1)
 
@@ -290,11 +287,11 @@ def _single(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
     """One portrait that fills the picture: as it is, closer, or from farther away."""
     portrait, photo = draw(random)
     size, mirror, kind = canvas.size, random.random() < 0.5, random.random()
-    fit = size / max(photo.shape[:2])
     if canvas.mix.tight and random.random() < canvas.mix.tight:
         at = 0.5 * size + random.normal(0, 0.06, 2) * size
         face = (float(at[0]), float(at[1]), size * random.uniform(0.85, 1.35), float(random.normal(0, 0.15)))
     elif kind < 0.35:
+        fit = size / max(photo.shape[:2])
         side, at = portrait.side * fit, portrait.center * fit
         at = np.array([size - at[0] if mirror else at[0], at[1]])
         face = (*(at + random.normal(0, 0.02 * size, 2)), side * random.uniform(0.95, 1.05),
