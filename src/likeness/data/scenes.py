@@ -127,8 +127,7 @@ class _Canvas:
 
     def paste(self, placed: _Placed, mask: np.ndarray, is_face: bool) -> None:
         """Blend a placed photo by a mask (h, w) in [0, 1] over its window."""
-        height, width = mask.shape
-        x, y = placed.corner
+        (height, width), (x, y) = mask.shape, placed.corner
         here = np.s_[y : y + height, x : x + width]
         under = self.image[here]
         self.image[here] = under + (placed.layer.astype(np.float32) - under) * mask[..., None]
@@ -240,8 +239,7 @@ def place(portrait: Portrait, photo: np.ndarray, face: tuple[float, float, float
     matrix = linear / stretch
     offset = shift - low + matrix @ [0.5, 0.5] - 0.5
     affine = np.column_stack([matrix, offset])
-    window = tuple(int(n) for n in high - low)
-    photo = np.ascontiguousarray(photo)
+    window, photo = tuple(int(n) for n in high - low), np.ascontiguousarray(photo)
     layer = cv2.warpAffine(photo, affine, window, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     inside = cv2.warpAffine(np.ones((height, width), np.float32), affine, window, flags=cv2.INTER_LINEAR)
     return _Placed(layer, inside, (int(low[0]), int(low[1])), face, outline @ linear.T + shift)
@@ -264,6 +262,8 @@ def head_mask(placed: _Placed, random: np.random.Generator) -> np.ndarray:
 def _feather(mask: np.ndarray, side: float, random: np.random.Generator) -> np.ndarray:
     """Soften a mask's edge inwards, from almost hard to a tenth of the face."""
     width = 2 * int(side * random.uniform(0.005, 0.1)) + 1
+    if width == 1:
+        return mask
     soft = cv2.blur(cv2.blur(mask, (width, width)), (width, width))
     return np.clip(2 * soft - 1, 0, 1)
 
