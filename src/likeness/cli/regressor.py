@@ -90,6 +90,8 @@ class Regressor(Training):
     seed: int = 2
     gain: float = 1.0
     """Factor on the exported identity: above 1 it undoes a part of the regression to the mean face, see docs/training.md."""
+    blink: tuple[float, float] = (1.0, 0.0)
+    """Factor and summand on the exported blinks before the sigmoid: lids that are nearly shut are shut."""
     export: Path | None = None
     """Write the ONNX file here when done; by default regressor.onnx in the output folder."""
     export_only: bool = False
@@ -145,6 +147,7 @@ def regressor(config: Regressor) -> None:
     """Train, or take what was trained, and export."""
     import torch
 
+    from likeness.assets.arkit import EXPRESSIONS
     from likeness.train import checkpoint, loop
     from likeness.train.export import export_regressor
 
@@ -159,10 +162,15 @@ def regressor(config: Regressor) -> None:
         path = loop.train(recipe, config.output, _settings(config), config.stop)
     checkpoint.load_weights(path, recipe)
     sources = "ICT Face Model Light (MIT); photo sets " + ", ".join(config.sets)
-    facts = {"licence": LICENCE, "sources": sources, "likeness.identity_gain": f"{config.gain:g}"}
+    facts = {"licence": LICENCE, "sources": sources, "likeness.identity_gain": f"{config.gain:g}",
+             "likeness.blink": "{:g} {:g}".format(*config.blink)}
+    blinks = [EXPRESSIONS.index("eyeBlinkLeft"), EXPRESSIONS.index("eyeBlinkRight")]
+    heads = recipe.network.heads
     with torch.no_grad():
-        for parameter in recipe.network.heads["identity"].parameters():
-            parameter *= config.gain
+        for name in ("weight", "bias"):
+            getattr(heads["identity"], name).mul_(config.gain)
+            getattr(heads["expression"], name)[blinks] *= config.blink[0]
+        heads["expression"].bias[blinks] += config.blink[1]
     export_regressor(recipe.network, recipe.points, config.export or config.output / "regressor.onnx", facts)
 
 
