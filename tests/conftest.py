@@ -25,7 +25,7 @@ def draw_photo(*faces, size=(240, 320)):
     return image
 
 
-def find(image, min_face):
+def find(image, min_face, min_score):
     """Upright red squares, surest (that is, rightmost) first."""
     red = (np.abs(image.astype(int) - FACE) < 12).all(-1)
     columns = np.flatnonzero(np.diff(np.pad(red.any(0), 1).astype(int)))
@@ -33,8 +33,9 @@ def find(image, min_face):
     for left, right in columns.reshape(-1, 2):
         rows = np.flatnonzero(red[:, left:right].any(1))
         center, side = ((left + right) / 2, (rows[0] + rows[-1] + 1) / 2), float(right - left)
-        if side / max(image.shape) * 640 >= min_face:
-            found.append(Detection(square(center, side), 0.0, center[0] / image.shape[1]))
+        score = center[0] / image.shape[1]
+        if side / max(image.shape) * 640 >= min_face and score >= (min_score or 0):
+            found.append(Detection(square(center, side), 0.0, score))
     return found[::-1]
 
 

@@ -88,6 +88,8 @@ def test_options_reach_the_work(shoot, go, tmp_path):
     assert go(photo, max_faces=1, format="glb")[0] == 0
     assert everything(tmp_path / "out" / "a") == ["face-1", "face-1/face.glb"]
     assert summary(tmp_path)["photos"][0]["faces"][0]["box"][0] == pytest.approx(180)
+    assert go(photo, min_score=0.6, overwrite=True)[0] == 0
+    assert everything(tmp_path / "out" / "a") == ["face-1", "face-1/face.json"]
     code, _, err = go(photo, min_face=400, overwrite=True)
     assert code == errors.NoFaceError.exit_code and len(err) == 1
 
@@ -169,7 +171,7 @@ def test_pictures_of_every_kind_find_their_way(mode, go, tmp_path, toy_system, p
         picture = picture.convert(mode)
     path = tmp_path / ("photo.tif" if mode == "CMYK" else "photo.png")
     picture.save(path)
-    everywhere = replace(toy_system, find=lambda image, least: toy_system.find(photo((80, 100, 60)), least))
+    everywhere = replace(toy_system, find=lambda image, *limits: toy_system.find(photo((80, 100, 60)), *limits))
     assert go(path, system=everywhere)[0] == 0
 
 
@@ -251,7 +253,8 @@ def test_an_interruption_from_outside(tmp_path):
 
 
 @pytest.mark.parametrize("options", [
-    {"format": "glb,usd"}, {"format": ""}, {"max_faces": 0}, {"min_face": 0.0}, {"head": "ict"}, {"ict": Path("x")},
+    {"format": "glb,usd"}, {"format": ""}, {"max_faces": 0}, {"min_face": 0.0}, {"min_score": 7.0},
+    {"head": "ict"}, {"ict": Path("x")},
 ])  # fmt: skip
 def test_options_that_make_no_sense(shoot, go, options, tmp_path):
     code, _, err = go(shoot("a.png", (80, 100, 60)), **options)

@@ -33,6 +33,7 @@ def test_faces_come_from_left_to_right(toy_system, photo):
     largest = reconstruct(photo((250, 100, 90), (60, 120, 60), (150, 60, 40)), max_faces=2, system=toy_system)
     np.testing.assert_allclose([f.box[0] for f in largest], [30, 205], atol=1)
     assert len(reconstruct(photo((250, 100, 90), (60, 120, 16)), min_face=60, system=toy_system)) == 1
+    assert len(reconstruct(photo((250, 100, 90), (60, 120, 60)), min_score=0.5, system=toy_system)) == 1
 
 
 def test_no_face_is_an_empty_list(toy_system, photo):
@@ -102,7 +103,7 @@ def test_files_by_format(face):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"max_faces": 0}, {"min_face": 0}, {"min_face": float("nan")}, {"min_face": 1e9}]
+    "arguments", [{"max_faces": 0}, {"min_face": 0}, {"min_face": float("nan")}, {"min_face": 1e9}, {"min_score": 2}]
 )
 def test_arguments_out_of_range(toy_system, photo, arguments):
     with pytest.raises(UsageError):
@@ -121,8 +122,8 @@ def test_things_that_are_no_photo(toy_system, wrong):
 
 
 def test_a_face_half_outside_the_photo(toy_system, photo):
-    def find(image, least):
-        return [replace(face, box=tuple(np.add(face.box, 60))) for face in toy_system.find(image, least)]
+    def find(image, *limits):
+        return [replace(face, box=tuple(np.add(face.box, 60))) for face in toy_system.find(image, *limits)]
 
     outside = replace(toy_system, find=find)
     (face,) = reconstruct(photo((300, 220, 80)), system=outside)

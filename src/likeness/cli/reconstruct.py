@@ -46,6 +46,8 @@ class Reconstruct:
     """Only the largest faces of each photo, so many."""
     min_face: float = 40.0
     """Smallest face, in pixels after the photo's longer side is reduced to 640; less takes longer."""
+    min_score: float | None = None
+    """How sure the face finder must be, between 0 and 1; by default the threshold that ships with it."""
     head: Literal["own", "ict"] = "own"
     """With `ict`, the full ICT head of the same codes is written too: head.glb, head.obj."""
     ict: Path | None = None
@@ -102,7 +104,7 @@ def reconstruct(config: Reconstruct, system: System | None = None) -> int:
     system = system or shipped(config.level)
 
     def one(path: Path, folder: Path) -> list[dict[str, Any]]:
-        faces = likeness.reconstruct(path, max_faces=config.max_faces, min_face=config.min_face, system=system)
+        faces = likeness.reconstruct(path, config.level, config.max_faces, config.min_face, config.min_score, system)
         if not faces:
             hint = " (--min-face 20 looks for smaller ones)" if config.min_face > 20 else ""
             raise NoFaceError(f"{path}: no face was found{hint}")
@@ -193,6 +195,8 @@ def _check_limits(config: Reconstruct) -> None:
         raise UsageError(f"--max-faces is {config.max_faces}; one face is the least that can be asked for")
     if not 1 <= config.min_face <= 640:
         raise UsageError(f"--min-face is {config.min_face:g}; give pixels between 1 and 640")
+    if config.min_score is not None and not 0 < config.min_score <= 1:
+        raise UsageError(f"--min-score is {config.min_score:g}; give a number above 0 and up to 1")
 
 
 def _ict_head(config: Reconstruct) -> Any:

@@ -43,14 +43,14 @@ class System:
     """The parts that turn a photo into faces; tests and other systems bring their own.
 
     Attributes:
-        find: (photo, smallest face in px of the photo reduced to 640) -> faces in the photo.
+        find: (photo, smallest face in px of the photo reduced to 640, least score or None) -> faces in the photo.
         encode: (photo, face) -> an estimate with `codes`, `view` in pixels of the photo, and `crop`.
         decode: (codes, view) -> something with posed `vertices` (V, 3) mm, on the topology of `level`.
         model: The face model whose codes these are.
         level: "base" or "dense".
     """
 
-    find: Callable[[np.ndarray, float], Sequence[Detection]]
+    find: Callable[[np.ndarray, float, float | None], Sequence[Detection]]
     encode: Callable[[np.ndarray, Detection], Any]
     decode: Callable[[Mapping[str, np.ndarray], View], Any]
     model: Builtin
@@ -247,6 +247,7 @@ def reconstruct(
     level: str = "dense",
     max_faces: int | None = None,
     min_face: float = 40.0,
+    min_score: float | None = None,
     system: System | None = None,
 ) -> list[Reconstruction]:
     """Every face of a photo in 3D, from left to right.
@@ -256,6 +257,7 @@ def reconstruct(
         level: "dense" (about 38,000 vertices) or "base" (about 10,000).
         max_faces: Keep the largest ones.
         min_face: Side of the smallest wanted face, in pixels after the photo's longer side is reduced to 640.
+        min_score: How sure the face finder must be, in [0, 1]; by default the threshold that ships with it.
         system: Other parts than those that ship; brings its own level.
 
     Returns:
@@ -269,6 +271,8 @@ def reconstruct(
         raise UsageError(f"max_faces is {max_faces}; one face is the least that can be asked for")
     if not 1 <= min_face <= 640:
         raise UsageError(f"min_face is {min_face:g}; give pixels between 1 and 640")
+    if min_score is not None and not 0 < min_score <= 1:
+        raise UsageError(f"min_score is {min_score:g}; give a number above 0 and up to 1")
     system = system or shipped(level)
     start = perf_counter()
     if isinstance(photo, np.ndarray):
@@ -278,7 +282,7 @@ def reconstruct(
     else:
         raise PhotoError(f"a photo is the path of a picture or an array, not {type(photo).__name__}")
     read_time = perf_counter()
-    found = sorted(system.find(image, min_face), key=lambda face: -face.side)[:max_faces]
+    found = sorted(system.find(image, min_face, min_score), key=lambda face: -face.side)[:max_faces]
     timings = {"read": 1000 * (read_time - start), "find": 1000 * (perf_counter() - read_time)}
     return [one_face(image, face, system, name, timings) for face in sorted(found, key=lambda face: face.center)]
 
