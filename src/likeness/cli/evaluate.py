@@ -16,13 +16,15 @@ from likeness.photos.detect import Detection, face_frame, square
 from likeness.types import View
 
 Rows = dict[str, dict[str, float]]
+Predictors = dict[str, Callable[[int], np.ndarray]]
+"""By name of the row, what takes the number of a photo to its dense landmarks (478, 2) px."""
 CAMERAS = (0.0, 0.35, -0.35, 0.7, -0.7)
 """Yaw of the head in the pictures taken of a scan, radians."""
 
 
 @dataclass(frozen=True)
 class EvaluateLandmarks:
-    """Landmark errors in photos: 68 points on lfpw, dense points on sfhq; faces are given, not searched."""
+    """Landmark errors in photos: 68 points on lfpw, dense points on sfhq; boxes given, and found by the face finder."""
 
     data: Path | None = None
     """Data folder; by default LIKENESS_DATA."""
@@ -81,6 +83,18 @@ def given_face(points: np.ndarray) -> Detection:
     return Detection(square(center, side), roll, 1.0)
 
 
+def found_face(image: np.ndarray, points: np.ndarray) -> Detection:
+    """What the face finder finds nearest to the face of dense landmarks; the whole picture where it finds nothing."""
+    from likeness.runtime.detect import find_faces
+
+    center, side, _ = face_frame(points)
+    near = [d for d in find_faces(image) if np.hypot(*(np.array(d.center) - center)) < side / 2]
+    if near:
+        return min(near, key=lambda d: float(np.hypot(*(np.array(d.center) - center))))
+    height, width = image.shape[:2]
+    return Detection(square(np.array([width / 2, height / 2]), min(height, width)), 0.0, 0.0)
+
+
 def photo(path: Path) -> np.ndarray:
     """A picture as uint8 (h, w, 3) sRGB."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -136,26 +150,31 @@ class Bench:
         bases = self.bases if moving else self.still
         return [fit(bases, torch.as_tensor(points[i : i + batch])) for i in range(0, len(points), batch)]
 
-    def rows_of(self, points: np.ndarray, predict: Callable[[int], np.ndarray] | None, teacher: bool) -> dict[str, np.ndarray]:
+    def rows_of(self, points: np.ndarray, predict: Predictors, teacher: bool) -> dict[str, np.ndarray]:
         """Dense landmarks (n, 478, 2) by method."""
-        found = {} if predict is None else {"regressor": np.stack([predict(i) for i in range(len(points))])}
+        found = {name: np.stack([act(i) for i in range(len(points))]) for name, act in predict.items()}
         if teacher:
             found["teacher"] = np.concatenate([f.points.numpy() for f in self.fitted(points)])
         found["mean face, posed"] = np.concatenate([f.points.numpy() for f in self.fitted(points, False)])
         return found
 
 
-def _predictor(bench: Bench, model: Path | None, paths: list[Path], points: np.ndarray) -> Callable[[int], np.ndarray] | None:
+def _predictors(bench: Bench, model: Path | None, paths: list[Path], points: np.ndarray) -> Predictors:
     try:
         encode = encoder(model)
     except (ImportError, AssetError):
-        return None  # not trained yet: the other rows still have their use
+        return {}  # not trained yet: the other rows still have their use
 
-    def predict(i: int) -> np.ndarray:
+    def given(i: int) -> np.ndarray:
         estimate = encode(photo(paths[i]), given_face(points[i]))
         return bench.decode(estimate.codes, estimate.view)
 
-    return predict
+    def found(i: int) -> np.ndarray:
+        image = photo(paths[i])
+        estimate = encode(image, found_face(image, points[i]))
+        return bench.decode(estimate.codes, estimate.view)
+
+    return {"regressor": given, "regressor, boxes found": found}
 
 
 def evaluate_landmarks(config: EvaluateLandmarks) -> None:
@@ -173,7 +192,7 @@ def evaluate_landmarks(config: EvaluateLandmarks) -> None:
     fold = np.arange(len(points)) % 2
     mapping = measure.fit_map(points, truth, fold)
     mine = np.flatnonzero(fold == (1 if config.split == "test" else 0))[: config.limit]
-    predict = _predictor(bench, config.model, [wild / "images" / str(names[i]) for i in mine], points[mine])
+    predict = _predictors(bench, config.model, [wild / "images" / str(names[i]) for i in mine], points[mine])
     found = {"given dense landmarks": points[mine, :, :2]} | bench.rows_of(points[mine], predict, config.teacher)
     rows: Rows = {}
     for name, dense in found.items():
@@ -185,7 +204,8 @@ def evaluate_landmarks(config: EvaluateLandmarks) -> None:
     show(f"lfpw {config.split}, 68 points, % of outer-eye distance", rows, config.output)
     listing = read_set(data / "photos", "sfhq", config.split)
     given = listing.points[: config.limit]
-    predict = _predictor(bench, config.model, [data / "photos/sfhq" / name for name in listing.files[: config.limit]], given)
+    paths = [data / "photos/sfhq" / name for name in listing.files[: config.limit]]
+    predict = _predictors(bench, config.model, paths, given)
     found = bench.rows_of(given, predict, config.teacher)
     rows = {name: measure.dense(dense, given).row() for name, dense in found.items()}
     show(f"sfhq {config.split}, dense points, % of outer-eye distance", rows, config.output)
@@ -231,7 +251,7 @@ def evaluate_shape(config: EvaluateShape) -> None:
 
 
 def _teacher_codes(bench: Bench, dense: np.ndarray, views: list[View], truth: dict, noise: float) -> np.ndarray:
-    """Identity fitted to the true landmarks plus noise as large as on photos; z from the true shape for the first pose."""
+    """Identity fitted to true landmarks plus noise as large as on photos; z from the true shape for the first pose."""
     random = np.random.default_rng(0)
     spread = bench.correspondence.sigma[None, :, None] * noise
     scale = (truth["focal"] / -truth["translation"][:, 2])[:, None, None]
