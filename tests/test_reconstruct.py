@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -174,3 +175,16 @@ def test_a_reconstruction_works_where_nothing_for_learning_is_installed(request)
     code = WITHOUT_LEARNING.format(tests=str(request.path.parent))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
+    """On the astronaut, with the system that ships."""
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    block = re.search(r"```python\n(.*?)```", text, re.S).group(1)
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(pytest.importorskip("skimage.data").astronaut()).save("photo.jpg")
+    scope = {}
+    exec(compile(block, "README.md", "exec"), scope)
+    assert scope["points"].shape == (68, 2) and scope["person"].shape == (100,)
+    assert scope["picture"].shape == (1024, 1024, 3)
+    assert (tmp_path / "face.glb").stat().st_size < 15e6

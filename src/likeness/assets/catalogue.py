@@ -98,10 +98,10 @@ SHIPPED: dict[str, Shipped] = {
     ),
     "base decoder": Shipped(
         "runtime/decoder-base.onnx", "codes to vertices, normals and pixels", "Apache-2.0", ("ict",),
-        "likeness train regressor",
+        "likeness train decoder",
     ),
     "dense decoder": Shipped(
-        "runtime/decoder-dense.onnx", "the same at the dense level", "Apache-2.0", ("ict",), "likeness train regressor",
+        "runtime/decoder-dense.onnx", "the same at the dense level", "Apache-2.0", ("ict",), "likeness train decoder",
     ),
 }  # fmt: skip
 """Every file of numbers in the package. The face model's photographs decide only where its dense landmarks lie."""
