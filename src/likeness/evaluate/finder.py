@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from likeness.photos.detect import intersection, square
+from likeness.photos.detect import overlap_ratio, square
 
 CLIP_BOXES: dict[str, dict[int, tuple[float, float, float]]] = {
     "d11": {28: (258, 302, 285), 84: (276, 303, 287), 140: (215, 312, 292), 196: (262, 296, 295)},
@@ -71,8 +71,7 @@ def match(found: Sequence[np.ndarray], truth: Sequence[np.ndarray], doubtful: Se
 
 def ratio(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection over union of the axis-aligned squares of two rows."""
-    common = intersection(square(a[:2], a[2]), square(b[:2], b[2]))
-    return float(common / max(a[2] ** 2 + b[2] ** 2 - common, 1e-9))
+    return float(overlap_ratio(square(a[:2], a[2]), square(b[:2], b[2])))
 
 
 def average_precision(matches: Matches) -> float:
