@@ -7,7 +7,7 @@ import likeness
 
 ROOT = Path(likeness.__file__).parent
 LEVELS = {
-    "types": 0, "arrays": 0, "errors": 0, "geometry": 1, "color": 1, "assets": 2,
+    "types": 0, "arrays": 0, "errors": 0, "kernels": 0, "geometry": 1, "color": 1, "assets": 2,
     "photos": 3, "encoders": 3, "models": 3, "render": 3, "losses": 3, "export": 3,
     "data": 4, "evaluate": 4, "recipes": 5, "train": 6, "fit": 6, "runtime": 6, "edit": 6, "cli": 7, "serve": 7, "__main__": 7,
 }  # fmt: skip

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from likeness.kernels import kernel
 
 
 class Closest(NamedTuple):
@@ -47,7 +48,7 @@ def closest_points(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarr
     return Closest(triangle, weights, landed, np.linalg.norm(landed - points, axis=1))
 
 
-@njit(cache=True)
+@kernel
 def _fill(first, last, shape):
     """Lists of triangles by cell, (cells + 1,) starts into (entries,) triangle rows."""
     starts = np.zeros(shape[0] * shape[1] * shape[2] + 1, np.int64)
@@ -70,7 +71,7 @@ def _fill(first, last, shape):
     return starts, entries
 
 
-@njit(cache=True)
+@kernel
 def _query(points, corners, origin, cell, shape, starts, entries):
     """Walk the shells of cells around each point until none further out can be nearer."""
     triangle = np.zeros(len(points), np.int32)
@@ -103,7 +104,7 @@ def _query(points, corners, origin, cell, shape, starts, entries):
     return triangle, weights
 
 
-@njit(cache=True)
+@kernel
 def _nearest(p, corners, weights):
     """Squared distance of a point to a triangle; writes the weights. Ericson, Real-Time Collision Detection, 5.1.5."""
     a, b, c = corners[0], corners[1], corners[2]

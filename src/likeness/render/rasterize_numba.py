@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from likeness.render.kernels import kernel
+from likeness.kernels import kernel
 
 NEAR = 1.0
 """mm; triangles that come nearer to the camera plane than this are not drawn."""

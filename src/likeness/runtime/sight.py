@@ -9,7 +9,7 @@ import numpy as np
 
 from likeness import color
 from likeness.geometry.cameras import to_pixels
-from likeness.render.kernels import kernel
+from likeness.kernels import kernel
 from likeness.render.rasterize_numba import rasterize
 from likeness.types import Topology, View
 
