@@ -63,11 +63,13 @@ class Face:
         vertices: (..., V, 3) mm, model frame, with expression.
         neutral: (..., V, 3) mm, model frame, without expression.
         albedo: (..., V, 3) linear RGB diffuse albedo in [0, 1], where the model has one.
+        specular: (..., V, 3) linear RGB specular albedo in [0, 1], where the model has one.
     """
 
     vertices: Array
     neutral: Array | None = None
     albedo: Array | None = None
+    specular: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,67 @@ class View:
 
 
 @dataclass(frozen=True)
+class WeakView:
+    """A weak-perspective camera: it looks along -Z, and everything is as large as at one distance.
+
+    `x = shift_x + scale * camera_x` and `y = shift_y - scale * camera_y`, where `camera = rotation @ model`.
+
+    Attributes:
+        rotation: (..., 3, 3) camera from model.
+        shift: (..., 2) pixels (x, y) of the model's origin.
+        scale: (...,) pixels per millimetre, positive.
+        size: (height, width) of the picture in pixels.
+    """
+
+    rotation: Array
+    shift: Array
+    scale: Array
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Highlight:
+    """The one point light that shiny skin mirrors (Deng et al. 2022, eq. 5); its brightness is part of the specular albedo.
+
+    Attributes:
+        position: (..., 3) mm, camera frame.
+        shininess: (...,) exponent, at least 1; the greater, the smaller the highlight.
+    """
+
+    position: Array
+    shininess: Array
+
+
+@dataclass(frozen=True)
 class Light:
-    """Distant light as spherical harmonics, B = 3.
+    """Distant light as spherical harmonics, B = 3, in the camera frame; beside it perhaps one light that skin mirrors.
 
     Attributes:
         harmonics: (..., 9, 3) coefficients of irradiance / pi on linear RGB, in the order of `geometry.harmonics`.
+        highlight: The light of the specular part; without it there is none.
     """
 
     harmonics: Array
+    highlight: Highlight | None = None
+
+
+@dataclass(frozen=True)
+class PointLights:
+    """Coloured point lights and even ambient light for Phong's model (Genova et al. 2018, sec. 3.2.2), camera frame.
+
+    A light does not weaken with distance: where it stands only says where light comes from.
+
+    Attributes:
+        positions: (..., L, 3) mm, camera frame.
+        colors: (..., L, 3) linear RGB; white 1 lights a white surface that faces it to 1.
+        ambient: (..., 3) linear RGB.
+        shininess: (...,) exponent of the specular part, at least 1.
+    """
+
+    positions: Array
+    colors: Array
+    ambient: Array
+    shininess: Array
 
 
 @dataclass(frozen=True)
@@ -105,15 +160,21 @@ class Rendering:
     """What a renderer saw, pixel by pixel.
 
     Attributes:
-        image: (..., H, W, 3) linear RGB.
-        coverage: (..., H, W) share of the pixel that the surface covers, in [0, 1].
+        image: (..., H, W, 3) linear RGB: `diffuse + specular` on the surface, the background elsewhere.
+        diffuse: (..., H, W, 3) linear RGB, zero where empty.
+        specular: (..., H, W, 3) linear RGB, zero where empty.
+        coverage: (..., H, W) share of the pixel that the surface, or the region asked for, covers, in [0, 1].
+        normal: (..., H, W, 3) unit, camera frame, zero where empty.
         triangle: (..., H, W) int32 triangle id, -1 where empty.
-        barycentric: (..., H, W, 3) perspective-correct weights of the triangle's corners.
-        depth: (..., H, W) mm in front of the camera.
+        barycentric: (..., H, W, 3) weights of the triangle's corners, perspective-correct where the camera is.
+        depth: (..., H, W) mm in front of the camera, infinite where empty.
     """
 
     image: Array
+    diffuse: Array
+    specular: Array
     coverage: Array
+    normal: Array
     triangle: Array
     barycentric: Array
     depth: Array

@@ -1,4 +1,4 @@
-"""The perspective camera: model to camera to pixels. Frames as in CONVENTIONS.md."""
+"""Cameras, perspective and weak perspective: model to camera to pixels. Frames as in CONVENTIONS.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from likeness.arrays import like, namespace
-from likeness.types import View
+from likeness.types import View, WeakView
+
+NEAREST = 1e-6
+"""mm; a depth nearer to zero than this counts as this when it divides, so that no pixel is infinite or NaN. Ours."""
 
 
 def to_camera(points: Any, view: View) -> Any:
@@ -29,10 +32,47 @@ def project(points: Any, view: View) -> Any:
 
 
 def project_with_depth(points: Any, view: View) -> Any:
-    """Model points (..., n, 3) mm as (x px, y px, depth mm in front of the camera), (..., n, 3)."""
+    """Model points (..., n, 3) mm as (x px, y px, depth mm in front of the camera), (..., n, 3), always finite.
+
+    A point behind the camera has a negative depth and the pixel that the division gives: (x d, y d, d) is its homogeneous
+    position in pixels, which clipping needs. Depths within `NEAREST` of zero are moved to `NEAREST`, before the division.
+    """
     xp = namespace(points)
     camera = to_camera(points, view)
-    return xp.concatenate([to_pixels(camera, view), -camera[..., 2:]], -1)
+    z = camera[..., 2:]
+    z = xp.where(abs(z) < NEAREST, xp.full_like(z, -NEAREST), z)
+    camera = xp.concatenate([camera[..., :2], z], -1)
+    return xp.concatenate([to_pixels(camera, view), -z], -1)
+
+
+def project_weak_with_depth(points: Any, view: WeakView) -> Any:
+    """Model points (..., n, 3) mm as (x px, y px, depth mm), (..., n, 3), by weak perspective (Tran et al. 2019, sec. 3.1).
+
+    Depth is measured along the view from the model's origin, so that half of a face has a negative one; nearer is less.
+    """
+    xp = namespace(points)
+    camera = turn(points, view)
+    scale = view.scale[..., None]
+    x = view.shift[..., None, 0] + scale * camera[..., 0]
+    y = view.shift[..., None, 1] - scale * camera[..., 1]
+    return xp.stack([x, y, -camera[..., 2]], -1)
+
+
+def turn(points: Any, view: WeakView) -> Any:
+    """Model points (..., n, 3) mm in the axes of a weak-perspective camera, whose origin is the model's."""
+    return points @ view.rotation.swapaxes(-1, -2)
+
+
+def weak_from(view: View, depth: Any) -> WeakView:
+    """The weak-perspective camera that agrees with a perspective one for points at a depth.
+
+    Args:
+        view: Perspective camera.
+        depth: (...,) mm in front of the camera, positive: where both have the same scale.
+    """
+    scale = view.focal / depth
+    flip = like([1, -1], view.translation)
+    return WeakView(view.rotation, view.principal + scale[..., None] * flip * view.translation[..., :2], scale, view.size)
 
 
 def transform_view(view: View, similarity: Any, size: tuple[int, int]) -> View:
