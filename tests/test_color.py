@@ -20,3 +20,13 @@ def test_the_curve_matches_the_standard_and_torch_matches_numpy():
     np.testing.assert_allclose(color.srgb_from_linear(linear), values, atol=1e-6)
     np.testing.assert_allclose(color.linear_from_srgb(torch.as_tensor(values)), linear)
     np.testing.assert_allclose(color.srgb_from_linear(torch.as_tensor(linear)), values, atol=1e-6)
+
+
+def test_the_curve_has_usable_gradients_everywhere():
+    """Black, white, the branches' meeting point and values outside included: finite, and right where the curve is smooth."""
+    inside = torch.tensor([0.01, 0.03, 0.2, 0.9], dtype=torch.float64, requires_grad=True)
+    for curve in (color.linear_from_srgb, color.srgb_from_linear):
+        assert torch.autograd.gradcheck(curve, (inside,))
+        edges = torch.tensor([-0.5, 0.0, 0.0031308, 0.04045, 1.0, 1.5], requires_grad=True)
+        curve(edges).sum().backward()
+        assert torch.isfinite(edges.grad).all() and (edges.grad[1:5] > 0).all()
