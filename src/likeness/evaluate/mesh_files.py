@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
@@ -10,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from likeness.errors import AssetError
+from likeness.kernels import kernel
 
 
 class Parsed(NamedTuple):
@@ -48,45 +50,91 @@ def parse(path: Path) -> Parsed:
 
 def obj(path: Path) -> Parsed:
     """Wavefront OBJ: `v` with or without colours behind the position, `vt`, and `f` with any number of corners."""
-    places, charts, faces = [], [], []
-    keys = {b"v": places, b"vt": charts, b"f": faces}
-    for line in path.read_bytes().replace(b"\\\n", b" ").splitlines():
-        key, _, rest = line.strip().partition(b" ")
-        if key in keys:
-            keys[key].append(rest.split())
-    numbers = _table(places, "v")
-    vertices = numbers[:, :3].copy()
-    colors = numbers[:, 3:6].copy() if numbers.shape[1] >= 6 else None
-    corners, chart_corners = [], []
-    for words in faces:
-        ids = [word.split(b"/") for word in words]
-        first = [_index(word[0], len(vertices)) for word in ids]
-        second = [_index(word[1], len(charts)) if len(word) > 1 and word[1] else -1 for word in ids]
-        for k in range(1, len(first) - 1):
-            corners.append((first[0], first[k], first[k + 1]))
-            chart_corners.append((second[0], second[k], second[k + 1]))
-    triangles = np.array(corners, np.int64).reshape(-1, 3)
-    places_uv = np.array(chart_corners, np.int64).reshape(-1, 3)
+    text = path.read_bytes().replace(b"\\\n", b" ")
+    numbers = _table(re.findall(rb"^[ \t]*v[ \t](.*)", text, re.M), 3)
+    charts = _table(re.findall(rb"^[ \t]*vt[ \t](.*)", text, re.M), 2)
+    faces = re.findall(rb"^[ \t]*f([ \t].*)", text, re.M)
+    corners = _polygons(faces)
+    triangles = _rows_of(corners[..., 0], len(numbers))
+    chart_corners = _rows_of(corners[..., 1], len(charts)) if len(charts) and corners.any(axis=(0, 1))[1] else None
     uv = None
-    if charts and len(triangles) and (places_uv >= 0).all() and (places_uv < len(charts)).all():
-        uv = _table(charts, "vt")[:, :2][places_uv]
-    return Parsed(vertices, triangles, colors, uv)
+    if chart_corners is not None and (chart_corners >= 0).all() and (chart_corners < len(charts)).all():
+        uv = charts[:, :2][chart_corners]
+    return Parsed(numbers[:, :3].copy(), triangles, numbers[:, 3:6].copy() if numbers.shape[1] >= 6 else None, uv)
 
 
-def _table(rows: list[list[bytes]], key: str) -> np.ndarray:
+def _table(rows: list[bytes], least: int) -> np.ndarray:
     """Rows of numbers as one array; columns that not all rows have are left out."""
-    width = min((len(row) for row in rows), default=3)
-    if width < (3 if key == "v" else 2):
-        raise ValueError(f"a `{key}` line has {width} numbers only")
-    return np.array([row[:width] for row in rows], np.float64).reshape(-1, width)
+    if not rows:
+        return np.zeros((0, least))
+    width = len(rows[0].split())
+    flat = _numbers(b" ".join(rows))
+    if len(flat) != len(rows) * width:  # rows of different length
+        words = [row.split() for row in rows]
+        width = min(map(len, words))
+        flat = _numbers(b" ".join(word for row in words for word in row[:width]))
+    if width < least:
+        raise ValueError(f"a line with {width} of {least} coordinates")
+    return flat.reshape(-1, width)
 
 
-def _index(word: bytes, count: int) -> int:
-    """A zero-based row of OBJ's one-based index, negative ones from the end; 0 is no index."""
-    number = int(word)
-    if number == 0:
+def _numbers(text: bytes) -> np.ndarray:
+    """Numbers (n,) float64 of a text, by blanks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # numpy says so in a warning where it stops before the end
+        try:
+            return np.fromstring(text, np.float64, sep=" ")
+        except DeprecationWarning:
+            raise ValueError("something that is no number") from None
+
+
+def _polygons(faces: list[bytes]) -> np.ndarray:
+    """Fans (T, 3, 2) of the one-based indices of vertices and charts of face lines; 0 where a corner has no chart."""
+    text = np.frombuffer(b"\n".join(faces) + b"\n", np.uint8)
+    count = sum(len(face) for face in faces) // 2 + 1  # a corner has a digit and a blank at least
+    corners, lines = np.zeros((count, 2), np.int64), np.zeros(count, np.int64)
+    used = _corners(text, corners, lines)
+    if used < 0:
+        raise ValueError("a face with something that is no index")
+    corners, lines = corners[:used], lines[:used]
+    starts = np.flatnonzero(np.diff(lines, prepend=-1))
+    first = np.repeat(starts, np.diff(np.append(starts, used)))
+    apex = np.flatnonzero(np.arange(used) >= first + 2)  # corner k of a polygon closes the triangle (0, k - 1, k)
+    return corners[np.stack([first[apex], apex - 1, apex], -1)]
+
+
+@kernel
+def _corners(text, corners, lines):
+    """Write (vertex, chart) and the line of every corner of face lines; return how many, or -1 at what is no index."""
+    used, line, part, number, sign, digits = 0, 0, 0, 0, 1, 0
+    for letter in text:
+        if 48 <= letter <= 57:
+            number = 10 * number + letter - 48
+            digits += 1
+            continue
+        if letter == 45 and digits == 0 and sign == 1:
+            sign = -1
+            continue
+        if letter not in (9, 10, 13, 32, 47):
+            return -1
+        if digits and part < 2:
+            corners[used, part] = sign * number
+        ended = letter != 47
+        if ended and (digits or part):
+            lines[used] = line
+            used += 1
+        part = 0 if ended else part + 1
+        number, sign, digits = 0, 1, 0
+        if letter == 10:
+            line += 1
+    return used
+
+
+def _rows_of(index: np.ndarray, count: int) -> np.ndarray:
+    """Zero-based rows of OBJ's one-based indices, negative ones from the end; 0 is no index."""
+    if (index == 0).any():
         raise ValueError("index 0 in a face, but OBJ counts from 1")
-    return number - 1 if number > 0 else count + number
+    return np.where(index > 0, index - 1, count + index)
 
 
 _TYPES = {
