@@ -10,6 +10,10 @@ from likeness.arrays import namespace
 from likeness.geometry.rotation import cross
 
 
+SMALLEST = 1e-12
+"""Squared unit of the mesh: a sum of area vectors that is shorter has no direction. Its square is still a float32."""
+
+
 def triangulate(faces: np.ndarray) -> np.ndarray:
     """Triangles (T, 3) int32 of quads (F, 4), where -1 in the last place marks a triangle. Quads come first, in pairs."""
     quads = faces[faces[:, 3] >= 0]
@@ -24,7 +28,10 @@ def face_normals(vertices: Any, triangles: Any) -> Any:
 
 
 def vertex_normals(vertices: Any, triangles: Any) -> Any:
-    """Unit normals (..., V, 3), the mean over a vertex's triangles weighted by area; zero where there is none."""
+    """Unit normals (..., V, 3), the mean over a vertex's triangles weighted by area; zero where there is none.
+
+    Where there is none, beside degenerate triangles or none at all, the gradient is zero too.
+    """
     xp = namespace(vertices)
     normals = face_normals(vertices, triangles)
     if xp is np:
@@ -37,7 +44,9 @@ def vertex_normals(vertices: Any, triangles: Any) -> Any:
         total = xp.zeros_like(vertices)
         for i in range(3):
             total = total.index_add(-2, xp.as_tensor(triangles[:, i], device=vertices.device).long(), normals)
-    return total / xp.clip(xp.sqrt((total * total).sum(-1)), 1e-12, None)[..., None]
+    square = (total * total).sum(-1)[..., None]
+    some = square > SMALLEST**2
+    return xp.where(some, total / xp.sqrt(xp.where(some, square, 1.0)), 0.0)
 
 
 def edges(triangles: np.ndarray) -> np.ndarray:
