@@ -8,8 +8,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+
+from likeness.errors import LikenessError
 
 CONFIDENCE = 0.95
 """Share of the resampled statistics that an interval holds."""
@@ -28,6 +31,7 @@ class Scores:
         groups: (n,) who or what each item belongs to (the person); items of a group are not independent. Empty: each its own.
         whole: Metric -> one number of the whole set that is no mean over items (a recall, a median over all points).
         curves: Name -> (2, k): abscissa and ordinate, such as a cumulative error curve.
+        remarks: Item -> one line on a fault that did not forbid its score.
     """
 
     protocol: str
@@ -38,6 +42,7 @@ class Scores:
     groups: tuple[str, ...] = ()
     whole: Mapping[str, float] = field(default_factory=dict)
     curves: Mapping[str, np.ndarray] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -47,6 +52,51 @@ class Scores:
         both = set(self.names) & set(self.failures)
         if both:
             raise ValueError(f"{self.protocol}: {sorted(both)[0]!r} is both scored and failed")
+
+
+class Measured(NamedTuple):
+    """What a protocol says of one item.
+
+    Attributes:
+        values: Metric -> number; every item of a protocol has the same metrics.
+        points: (k,) errors of the item's points, where the protocol also sums up over the points of all items.
+        remark: One line on a fault that does not forbid the score, or "".
+    """
+
+    values: Mapping[str, float]
+    points: np.ndarray | None = None
+    remark: str = ""
+
+
+def collect(
+    protocol: str, unit: str, names: Sequence[str], measure: Callable[[str], Measured], groups: Mapping[str, str] | None = None
+) -> tuple[Scores, list[np.ndarray]]:
+    """Measure every item; one that cannot be scored becomes a failure and does not stop the others.
+
+    Args:
+        names: Items, each once.
+        measure: Item -> its numbers; raises one of our errors where it cannot.
+        groups: Item -> the person it belongs to.
+
+    Returns:
+        The scores, and the points of the items that have some, in the order of the scored names.
+    """
+    rows, failures, remarks, points = {}, {}, {}, []
+    for name in names:
+        try:
+            row = measure(name)
+        except LikenessError as error:
+            failures[name] = str(error)
+            continue
+        rows[name] = row.values
+        if row.remark:
+            remarks[name] = row.remark
+        if row.points is not None:
+            points.append(row.points)
+    metrics = next(iter(rows.values()), {})
+    values = {metric: np.array([row[metric] for row in rows.values()], float) for metric in metrics}
+    people = tuple(groups[name] for name in rows) if groups else ()
+    return Scores(protocol, unit, tuple(rows), values, failures, people, remarks=remarks), points
 
 
 @dataclass(frozen=True)
@@ -151,6 +201,7 @@ def write(scores: Scores, folder: Path) -> None:
         "whole": dict(scores.whole),
         "curves": {name: np.asarray(curve).tolist() for name, curve in scores.curves.items()},
         "failures": dict(scores.failures),
+        "remarks": dict(scores.remarks),
     }
     (folder / "report.json").write_text(json.dumps(_plain(report), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

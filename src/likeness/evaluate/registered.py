@@ -1,0 +1,28 @@
+"""Errors between meshes whose vertices correspond."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from likeness.geometry.alignment import similarity
+
+
+def vertex_errors(predicted: np.ndarray, truth: np.ndarray, scale: bool = True) -> np.ndarray:
+    """Distance (V,) of corresponding vertices after the best motion, in the unit of the truth.
+
+    Args:
+        predicted, truth: (V, 3), rows correspond.
+        scale: Whether the size is free.
+    """
+    predicted, truth = np.asarray(predicted, float), np.asarray(truth, float)
+    return np.linalg.norm(similarity(predicted, truth, scale=scale).apply(predicted) - truth, axis=-1)
+
+
+def registered_error(predicted: np.ndarray, truth: np.ndarray, scale: bool = True) -> dict[str, float]:
+    """Per-vertex root mean square error after alignment, with the mean and the largest.
+
+    Mallikarjun et al. 2021, sec. 4.2 (BU-3DFE): the meshes are brought to the same scale, place and orientation; the
+    correspondence was found beforehand by registration.
+    """
+    errors = vertex_errors(predicted, truth, scale)
+    return {"rmse": float(np.sqrt(np.mean(errors**2))), "mean": float(errors.mean()), "largest": float(errors.max())}
