@@ -35,6 +35,7 @@ COMMANDS = {
     "reconstruct": Command("reconstruct", "Reconstruct", "reconstruct", "photos to textured, rigged 3D faces"),
     "demo": Command("demo", "Demo", "demo", "the same for a photo that is here already"),
     "sheet": Command("sheet", "Sheet", "sheet", "a contact sheet: photo, overlay, shape, turned, neutral"),
+    "benchmark": Command("benchmark", "Benchmark", "benchmark", "measure this and other systems: a page and a table"),
     "build": Command("build", "Build", "build", "build the face model from ICT-FaceKit"),
     "models": Command("models", "Models", "models", "what ships, from where, under which licence"),
     "label": Command("landmarks", "Label", "label", "fit the face model to the landmarks of photos"),
