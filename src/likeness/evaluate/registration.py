@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from likeness.evaluate.scans import STEERING, Scan, measured, partners, surface_border
+from likeness.evaluate.scans import STEERING, Scan, measured
 from likeness.geometry.alignment import Similarity, similarity
-from likeness.geometry.mesh import vertex_normals
+from likeness.geometry.icp import partners
+from likeness.geometry.mesh import border_vertices, vertex_normals
 
 SPREAD = 1.0
 """Expected distance of scan and model, mm: how much a scan point counts against the prior on identity. Ours."""
@@ -26,7 +27,7 @@ def fit_to_scan(
         landmarks: (7,) vertices of the scan's landmarks.
         scan: The scan.
     """
-    border, codes = surface_border(triangles), np.zeros(len(identity))
+    border, codes = border_vertices(triangles), np.zeros(len(identity))
     near, areas = measured(scan)
     some = slice(None, None, max(1, len(near) // STEERING))
     near, areas = near[some], np.minimum(areas[some] / np.median(areas), 3)
@@ -34,7 +35,7 @@ def fit_to_scan(
     motion = similarity(mean[landmarks], scan.landmarks)
     for step in range(steps):
         shape = mean + np.tensordot(codes, identity, 1)
-        found, good = partners(motion.apply(shape), triangles, border, points, normals)
+        found, good = partners(motion.apply(shape), triangles, points, normals, border)
         good &= found.distances < np.quantile(found.distances[good], 0.9)
         corners, weights = triangles[found.triangle[good]], found.barycentric[good]
         places = (shape[corners] * weights[..., None]).sum(1)

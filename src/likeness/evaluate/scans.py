@@ -12,8 +12,8 @@ from likeness import color
 from likeness.errors import AssetError
 from likeness.geometry import cameras
 from likeness.geometry.alignment import similarity
-from likeness.geometry.closest import closest_points
-from likeness.geometry.mesh import edges, vertex_normals
+from likeness.geometry.icp import lay_onto, partners
+from likeness.geometry.mesh import border_vertices, vertex_areas, vertex_normals
 from likeness.geometry.rotation import from_euler
 from likeness.render.rasterize_numba import rasterize
 from likeness.types import View
@@ -162,11 +162,8 @@ def measured(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
         points = cameras.project_with_depth(scan.vertices, view).astype(np.float32)
         triangle, _, _ = rasterize(points, scan.triangles, view.size)
         seen[scan.triangles[np.unique(triangle[triangle >= 0])]] = True
-    corners = scan.vertices[scan.triangles]
-    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 6
-    area = np.bincount(scan.triangles.ravel(), np.repeat(areas, 3), len(scan.vertices))
     rows = np.flatnonzero(seen & (np.linalg.norm(scan.vertices - scan.landmarks[4], axis=1) < RADIUS))
-    return rows, area[rows]
+    return rows, vertex_areas(scan.vertices, scan.triangles)[rows]
 
 
 def scan_errors(
@@ -182,45 +179,25 @@ def scan_errors(
         triangles: (T, 3) of the skin, without eyeballs and mouth bag.
         landmarks: (7, 3) the mesh's points that correspond to the scan's.
         scan: The scan.
-        steps: Rounds of alignment.
+        steps: At most so many rounds of alignment.
         kept: Share of pairs used in each.
     """
     used, triangles = np.unique(triangles, return_inverse=True)
     triangles, vertices = triangles.reshape(-1, 3), np.asarray(vertices, np.float64)[used]
-    border = surface_border(triangles)
-    vertices = similarity(np.asarray(landmarks, np.float64), scan.landmarks).apply(vertices)
+    start = similarity(np.asarray(landmarks, np.float64), scan.landmarks)
     rows, areas = measured(scan)
     points, normals = scan.vertices[rows], vertex_normals(scan.vertices, scan.triangles)[rows]
     some = slice(None, None, max(1, len(rows) // STEERING))
-    for _ in range(steps):
-        found, good = partners(vertices, triangles, border, points[some], normals[some])
-        pairs = good & (found.distances <= np.quantile(found.distances[good], kept))
-        vertices = similarity(found.points[pairs], points[some][pairs], areas[some][pairs]).apply(vertices)
-    found, good = partners(vertices, triangles, border, points, normals)
+    laid = lay_onto(
+        vertices, triangles, points[some], start=start, scale=True, normals=normals[some], weights=areas[some], kept=kept,
+        steps=steps,
+    )  # fmt: skip
+    found, good = partners(laid.vertices, triangles, points, normals, border_vertices(triangles))
     signed = ((found.points - points) * normals).sum(1)[good]
     distances, weights = found.distances[good], areas[good]
     order = distances.argsort()
     median = distances[order][np.searchsorted(weights[order].cumsum(), weights.sum() / 2)]
     return ScanErrors(float(np.average(distances, weights=weights)), float(median), signed, weights, rows[good])
-
-
-def partners(vertices: np.ndarray, triangles: np.ndarray, border: np.ndarray, points: np.ndarray, normals: np.ndarray):
-    """Closest points of the mesh to scan points, and which (n,) count: inside its border, and not through to inner lids."""
-    found = closest_points(points, vertices, triangles)
-    corners = triangles[found.triangle]
-    inside = ~(border[corners] & (found.barycentric > 1e-6)).any(1)
-    facing = (vertex_normals(vertices, triangles)[corners].mean(1) * normals).sum(1) > 0.3
-    return found, inside & facing
-
-
-def surface_border(triangles: np.ndarray) -> np.ndarray:
-    """(V,) bool: vertices of edges that belong to one triangle only."""
-    pairs = edges(triangles)
-    sides = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), 1)
-    _, counts = np.unique(sides, axis=0, return_counts=True)
-    border = np.zeros(triangles.max() + 1, bool)
-    border[pairs[counts == 1]] = True
-    return border
 
 
 def scan_distinctiveness(predicted: ScanErrors, mean: ScanErrors) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from likeness.arrays import namespace
 
 
@@ -20,6 +22,23 @@ class Similarity:
         """Move points (..., n, 3)."""
         turned = points @ self.rotation.swapaxes(-1, -2)
         return self.scale[..., None, None] * turned + self.translation[..., None, :]
+
+    def after(self, first: Similarity) -> Similarity:
+        """The one motion that does `first` and then this one."""
+        turned = (self.rotation @ first.translation[..., None])[..., 0]
+        return Similarity(
+            self.rotation @ first.rotation, self.scale[..., None] * turned + self.translation, self.scale * first.scale
+        )
+
+    def inverse(self) -> Similarity:
+        """The motion back."""
+        back, size = self.rotation.swapaxes(-1, -2), 1 / self.scale
+        return Similarity(back, -size[..., None] * (back @ self.translation[..., None])[..., 0], size)
+
+
+def still(dimensions: int = 3) -> Similarity:
+    """The motion that moves nothing, float64 numpy arrays."""
+    return Similarity(np.eye(dimensions), np.zeros(dimensions), np.float64(1))
 
 
 def similarity(source: Any, target: Any, weights: Any | None = None, scale: bool = True) -> Similarity:

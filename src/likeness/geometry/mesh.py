@@ -53,3 +53,18 @@ def edges(triangles: np.ndarray) -> np.ndarray:
     """Undirected edges (E, 2) of triangles (T, 3), each once, smaller vertex first, sorted."""
     pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     return np.unique(np.sort(pairs, 1), axis=0)
+
+
+def border_vertices(triangles: np.ndarray, count: int | None = None) -> np.ndarray:
+    """(V,) bool: vertices of edges that belong to one triangle only; V is `count`, by default the largest number plus one."""
+    sides = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), 1)
+    pairs, counts = np.unique(sides, axis=0, return_counts=True)
+    border = np.zeros(triangles.max(initial=-1) + 1 if count is None else count, bool)
+    border[pairs[counts == 1]] = True
+    return border
+
+
+def vertex_areas(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(V,) a third of the area of each vertex's triangles, squared unit of the mesh: together the whole surface."""
+    shares = np.linalg.norm(face_normals(vertices, triangles), axis=-1) / 6
+    return np.bincount(triangles.ravel(), np.repeat(shares, 3), len(vertices))
