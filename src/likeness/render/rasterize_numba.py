@@ -1,4 +1,15 @@
-"""Rasterization on the CPU: which triangle each pixel's centre sees, and where in the triangle."""
+"""Rasterization on the CPU: which triangle each pixel's centre sees, where in the triangle, and the way back.
+
+One formula serves every triangle. Relative to a pixel's centre the corners are a, b, c on the screen and d their depths;
+the edge function opposite to corner a is the determinant E_a = b x c, and the weights are proportional to
+
+    w_a = E_a / d_a   (perspective)        w_a = E_a   (weak perspective).
+
+These are the homogeneous edge functions of Olano and Greer 1997: with signed depths they hold for triangles that reach
+behind the camera too. Exchanging the ends of an edge flips the sign of its determinant exactly, so that of two triangles
+at an edge exactly one gets a centre on it, whatever the rounding; float32 input is computed in float64, where the sign is
+that of exact arithmetic.
+"""
 
 from __future__ import annotations
 
@@ -7,57 +18,15 @@ import numpy as np
 from likeness.kernels import kernel
 
 NEAR = 1.0
-"""mm; triangles that come nearer to the camera plane than this are not drawn."""
-
-
-@kernel
-def _draw(points, triangles, cull, triangle, barycentric, depth):
-    height, width = triangle.shape
-    for t in range(len(triangles)):
-        a, b, c = triangles[t]
-        az, bz, cz = points[a, 2], points[b, 2], points[c, 2]
-        if not (az > NEAR and bz > NEAR and cz > NEAR):
-            continue
-        ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
-        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        # counter-clockwise from outside in a y-up frame is clockwise in pixels: front faces have negative area
-        if not (area < 0 or (area > 0 and not cull)):
-            continue
-        sign = 1.0 if area > 0 else -1.0
-        left, right = max(min(ax, bx, cx) - 0.5, 0.0), min(max(ax, bx, cx) - 0.5, width - 1.0)
-        top, bottom = max(min(ay, by, cy) - 0.5, 0.0), min(max(ay, by, cy) - 0.5, height - 1.0)
-        if not (left <= right and top <= bottom):
-            continue
-        # top-left rule: a centre on an edge belongs to the triangle for which the edge is a top or a left one
-        ta = sign * (cy - by) < 0 or (cy == by and sign * (cx - bx) > 0)
-        tb = sign * (ay - cy) < 0 or (ay == cy and sign * (ax - cx) > 0)
-        tc = sign * (by - ay) < 0 or (by == ay and sign * (bx - ax) > 0)
-        for row in range(int(np.ceil(top)), int(np.floor(bottom)) + 1):
-            y = row + 0.5
-            for column in range(int(np.ceil(left)), int(np.floor(right)) + 1):
-                x = column + 0.5
-                wa = sign * ((cx - bx) * (y - by) - (cy - by) * (x - bx))
-                wb = sign * ((ax - cx) * (y - cy) - (ay - cy) * (x - cx))
-                wc = sign * ((bx - ax) * (y - ay) - (by - ay) * (x - ax))
-                if wa < 0 or wb < 0 or wc < 0:
-                    continue
-                if (wa == 0 and not ta) or (wb == 0 and not tb) or (wc == 0 and not tc):
-                    continue
-                wa, wb, wc = wa / az, wb / bz, wc / cz  # linear in 1 / depth: perspective-correct weights
-                total = wa + wb + wc
-                z = sign * area / total
-                if z < depth[row, column]:
-                    depth[row, column] = z
-                    triangle[row, column] = t
-                    barycentric[row, column, 0] = wa / total
-                    barycentric[row, column, 1] = wb / total
-                    barycentric[row, column, 2] = wc / total
+"""mm in front of the camera; what is nearer is not drawn, and a triangle that crosses this plane in part."""
+LARGEST = 32767
+"""Pixels along a side: the cells of the pixel grid are packed by two into 32 bits."""
 
 
 def rasterize(
     points: np.ndarray, triangles: np.ndarray, size: tuple[int, int], cull: bool = True
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw triangles into a z-buffer.
+    """Draw triangles into a z-buffer, for one picture and without PyTorch; `render.rasterize` has batches and gradients.
 
     Args:
         points: (V, 3) x px, y px, depth mm in front of the camera (`geometry.cameras.project_with_depth`).
@@ -67,20 +36,238 @@ def rasterize(
 
     Returns:
         triangle (H, W) int32, -1 where empty; barycentric (H, W, 3) float32, perspective-correct; depth (H, W) float32
-        mm, infinite where empty. Edges shared by two triangles are drawn once (top-left rule). Not differentiable.
+        mm, infinite where empty. Edges shared by two triangles are drawn once (top-left rule), what is nearer than
+        `NEAR` is cut off, and bad triangles are ignored. Not differentiable.
+
+    Raises:
+        IndexError: When a triangle names a vertex that is not there.
     """
-    triangle = np.full(size, -1, np.int32)
-    barycentric = np.zeros((*size, 3), np.float32)
-    depth = np.full(size, np.inf, np.float32)
-    points = np.ascontiguousarray(points, np.float64)
-    _draw(points, np.ascontiguousarray(triangles, np.int32), cull, triangle, barycentric, depth)
+    triangle, barycentric, depth = np.empty(size, np.int32), np.empty((*size, 3), np.float32), np.empty(size, np.float32)
+    points, triangles = np.ascontiguousarray(points, np.float32), corners(triangles, len(points))
+    draw(points, triangles, cull, True, triangle, barycentric, depth)
     return triangle, barycentric, depth
 
 
 def interpolate(attributes: np.ndarray, triangles: np.ndarray, triangle: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
-    """Attributes (V, C) at every pixel (H, W, C), zero where empty."""
-    corners = triangles[triangle]  # -1 reads the last triangle; its weights are zero
-    result = attributes[corners[..., 0]] * barycentric[..., :1]
-    result += attributes[corners[..., 1]] * barycentric[..., 1:2]
-    result += attributes[corners[..., 2]] * barycentric[..., 2:]
-    return result
+    """Attributes (V, C) at pixels: ids (...,) and weights (..., 3) -> (..., C), zero where empty."""
+    attributes = np.ascontiguousarray(attributes)
+    if attributes.dtype != np.float64:
+        attributes = attributes.astype(np.float32, copy=False)
+    weights = np.ascontiguousarray(barycentric, attributes.dtype).reshape(-1, 3)
+    result = np.empty((triangle.size, attributes.shape[1]), attributes.dtype)
+    mix(attributes, corners(triangles, len(attributes)), np.ascontiguousarray(triangle, np.int32).ravel(), weights, result)
+    return result.reshape(*triangle.shape, -1)
+
+
+def corners(triangles: np.ndarray, count: int) -> np.ndarray:
+    """Triangles (T, 3) as the kernels take them, contiguous int32, after a look that every vertex is there.
+
+    Raises:
+        IndexError: When a triangle names a vertex outside the `count` that there are.
+    """
+    triangles = np.ascontiguousarray(triangles)
+    if triangles.size and (triangles.min() < 0 or triangles.max() >= count):
+        row = int(np.flatnonzero(((triangles < 0) | (triangles >= count)).any(1))[0])
+        raise IndexError(f"triangle {row} names the vertices {triangles[row].tolist()}; there are {count}")
+    return triangles.astype(np.int32, copy=False)
+
+
+@kernel
+def _cells(points, height, width, perspective, cells):
+    """The first column and row whose centres are not before a vertex, packed; -1 where it needs a closer look.
+
+    The centres that a triangle can cover run from its least cell up to the one before its greatest (top-left rule).
+    """
+    half, zero = points.dtype.type(0.5), points.dtype.type(0)
+    right, bottom = points.dtype.type(width), points.dtype.type(height)
+    near, far = points.dtype.type(NEAR if perspective else -np.inf), points.dtype.type(np.inf)
+    for i in range(len(points)):
+        x, y, d = points[i, 0], points[i, 1], points[i, 2]
+        plain = (abs(x) < far) & (abs(y) < far) & (d > near) & (d < far)
+        column = min(max(np.ceil((x if plain else zero) - half), zero), right)
+        row = min(max(np.ceil((y if plain else zero) - half), zero), bottom)
+        cells[i] = (np.int32(row) << 16 | np.int32(column)) if plain else -1
+
+
+@kernel
+def _candidates(cells, triangles, found):
+    """Lists the triangles whose box holds a pixel's centre, or that need a closer look; returns how many."""
+    count = 0
+    for t in range(len(triangles)):
+        a = cells[np.uint64(triangles[t, 0])]
+        b = cells[np.uint64(triangles[t, 1])]
+        c = cells[np.uint64(triangles[t, 2])]
+        spread = (a ^ b) | (a ^ c)
+        found[count] = t
+        count += (((spread & 0xFFFF) != 0) & ((spread >> 16) != 0)) | ((a | b | c) < 0)
+    return count
+
+
+@kernel
+def _clipped_box(points, triangle, height, width):
+    """Columns and rows (left, right, top, bottom), ends excluded, of the part of a triangle beyond the near plane."""
+    left, right, top, bottom = np.inf, -np.inf, np.inf, -np.inf
+    for k in range(3):
+        i, j = triangle[k], triangle[(k + 1) % 3]
+        x, y, d = np.float64(points[i, 0]), np.float64(points[i, 1]), np.float64(points[i, 2])
+        u, v, e = np.float64(points[j, 0]), np.float64(points[j, 1]), np.float64(points[j, 2])
+        if not (abs(x) < np.inf and abs(y) < np.inf and abs(d) < np.inf):
+            return 0, 0, 0, 0
+        if d >= NEAR:
+            left, right, top, bottom = min(left, x), max(right, x), min(top, y), max(bottom, y)
+        if (d >= NEAR) != (e >= NEAR):
+            share = (NEAR - d) / (e - d)
+            x, y = ((1 - share) * x * d + share * u * e) / NEAR, ((1 - share) * y * d + share * v * e) / NEAR
+            left, right, top, bottom = min(left, x), max(right, x), min(top, y), max(bottom, y)
+    if not (left < width and right > 0 and top < height and bottom > 0):
+        return 0, 0, 0, 0
+    # one pixel more on every side: the ends of the cut are rounded, and the edge functions decide
+    return (
+        int(max(np.floor(left) - 1, 0)), int(min(np.ceil(right) + 1, width)),
+        int(max(np.floor(top) - 1, 0)), int(min(np.ceil(bottom) + 1, height)),
+    )  # fmt: skip
+
+
+@kernel
+def draw(points, triangles, cull, perspective, triangle, barycentric, depth):
+    """One picture: points (V, 3) and triangles (T, 3) int32, all in range, into (H, W), (H, W, 3) and (H, W)."""
+    height, width = triangle.shape
+    triangle[:] = -1
+    barycentric[:] = 0
+    depth[:] = np.inf
+    cells, found = np.empty(len(points), np.int32), np.empty(len(triangles) + 1, np.int32)
+    _cells(points, height, width, perspective, cells)
+    real = points.dtype.type
+    for n in range(_candidates(cells, triangles, found)):
+        t = found[n]
+        a, b, c = np.uint64(triangles[t, 0]), np.uint64(triangles[t, 1]), np.uint64(triangles[t, 2])
+        ax, ay, az = np.float64(points[a, 0]), np.float64(points[a, 1]), np.float64(points[a, 2])
+        bx, by, bz = np.float64(points[b, 0]), np.float64(points[b, 1]), np.float64(points[b, 2])
+        cx, cy, cz = np.float64(points[c, 0]), np.float64(points[c, 1]), np.float64(points[c, 2])
+        # counter-clockwise from outside in a y-up frame is clockwise in pixels: front faces have negative area
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        p, q, r = cells[a], cells[b], cells[c]
+        nearest = -np.inf
+        if (p | q | r) >= 0:
+            left, right = min(p & 0xFFFF, q & 0xFFFF, r & 0xFFFF), max(p & 0xFFFF, q & 0xFFFF, r & 0xFFFF)
+            top, bottom = min(p, q, r) >> 16, max(p, q, r) >> 16
+        else:
+            left, right, top, bottom = _clipped_box(points, triangles[t], height, width) if perspective else (0, 0, 0, 0)
+            if left >= right:
+                continue
+            nearest = NEAR
+            area *= np.sign(az) * np.sign(bz) * np.sign(cz)
+        if not (area < 0 or (area > 0 and not cull)):
+            continue
+        sign = 1.0 if area > 0 else -1.0
+        ka = kb = kc = sign
+        if perspective:
+            ka, kb, kc = sign * bz * cz, sign * az * cz, sign * az * bz
+        for row in range(top, bottom):
+            y = row + 0.5
+            ya, yb, yc = ay - y, by - y, cy - y
+            for column in range(left, right):
+                x = column + 0.5
+                xa, xb, xc = ax - x, bx - x, cx - x
+                wa, wb, wc = ka * (xb * yc - yb * xc), kb * (xc * ya - yc * xa), kc * (xa * yb - ya * xb)
+                if not ((wa >= 0) & (wb >= 0) & (wc >= 0)):
+                    continue
+                if (wa == 0) | (wb == 0) | (wc == 0):
+                    # top-left rule: a centre on an edge belongs to the triangle that lies to the right of it or below
+                    if wa == 0 and not (ka * (by - cy) > 0 or (by == cy and ka * (cx - bx) > 0)):
+                        continue
+                    if wb == 0 and not (kb * (cy - ay) > 0 or (cy == ay and kb * (ax - cx) > 0)):
+                        continue
+                    if wc == 0 and not (kc * (ay - by) > 0 or (ay == by and kc * (bx - ax) > 0)):
+                        continue
+                share = 1 / (wa + wb + wc)
+                wa, wb, wc = wa * share, wb * share, wc * share
+                z = real(wa * az + wb * bz + wc * cz)
+                best = depth[row, column]
+                # of equally near triangles the first wins; a sum that overflowed makes z no number
+                if z >= nearest and (z < best or (z == best and t < triangle[row, column])):
+                    depth[row, column] = z
+                    triangle[row, column] = t
+                    barycentric[row, column, 0] = wa
+                    barycentric[row, column, 1] = wb
+                    barycentric[row, column, 2] = wc
+
+
+@kernel
+def pull_back(points, triangles, perspective, triangle, barycentric, by_weight, by_depth, result):
+    """Writes d loss / d points (V, 3) for gradients by weight (H, W, 3) and by depth (H, W), triangle ids held.
+
+    With depth = sum beta_i d_i, g_i the whole gradient by beta_i and m = sum g_i beta_i, the gradient by w_i is
+    (g_i - m) / sum w; by a corner of a determinant it is the other corner turned by a right angle.
+    """
+    result[:] = 0
+    height, width = triangle.shape
+    for row in range(height):
+        for column in range(width):
+            t = triangle[row, column]
+            if t < 0:
+                continue
+            a, b, c = np.uint64(triangles[t, 0]), np.uint64(triangles[t, 1]), np.uint64(triangles[t, 2])
+            az, bz, cz = np.float64(points[a, 2]), np.float64(points[b, 2]), np.float64(points[c, 2])
+            xa, xb, xc = points[a, 0] - (column + 0.5), points[b, 0] - (column + 0.5), points[c, 0] - (column + 0.5)
+            ya, yb, yc = points[a, 1] - (row + 0.5), points[b, 1] - (row + 0.5), points[c, 1] - (row + 0.5)
+            wa, wb, wc = barycentric[row, column, 0], barycentric[row, column, 1], barycentric[row, column, 2]
+            z = np.float64(by_depth[row, column])
+            ga, gb, gc = by_weight[row, column, 0] + z * az, by_weight[row, column, 1] + z * bz, by_weight[row, column, 2] + z * cz
+            mean = ga * wa + gb * wb + gc * wc
+            ga, gb, gc = ga - mean, gb - mean, gc - mean
+            ka = kb = kc = 1.0
+            if perspective:
+                ka, kb, kc = bz * cz, az * cz, az * bz
+            share = 1 / (ka * (xb * yc - yb * xc) + kb * (xc * ya - yc * xa) + kc * (xa * yb - ya * xb))
+            ea, eb, ec = ga * ka * share, gb * kb * share, gc * kc * share
+            result[a, 0] += ec * yb - eb * yc
+            result[a, 1] += eb * xc - ec * xb
+            result[b, 0] += ea * yc - ec * ya
+            result[b, 1] += ec * xa - ea * xc
+            result[c, 0] += eb * ya - ea * yb
+            result[c, 1] += ea * xb - eb * xa
+            if perspective:
+                result[a, 2] += wa * (z - ga / az)
+                result[b, 2] += wb * (z - gb / bz)
+                result[c, 2] += wc * (z - gc / cz)
+            else:
+                result[a, 2] += wa * z
+                result[b, 2] += wb * z
+                result[c, 2] += wc * z
+
+
+@kernel
+def mix(attributes, triangles, triangle, weights, result):
+    """Writes attributes (V, C) mixed by weights (n, 3) of triangles (n,) into (n, C), zero where there is none."""
+    for n in range(len(triangle)):
+        t = triangle[n]
+        if t < 0:
+            result[n] = 0
+            continue
+        a, b, c = np.uint64(triangles[t, 0]), np.uint64(triangles[t, 1]), np.uint64(triangles[t, 2])
+        wa, wb, wc = weights[n, 0], weights[n, 1], weights[n, 2]
+        for k in range(attributes.shape[1]):
+            result[n, k] = wa * attributes[a, k] + wb * attributes[b, k] + wc * attributes[c, k]
+
+
+@kernel
+def unmix(attributes, triangles, triangle, weights, gradient, by_attribute, by_weight):
+    """Writes d loss / d attributes (V, C) and d loss / d weights (n, 3) for a gradient (n, C) of what `mix` wrote."""
+    by_attribute[:] = 0
+    zero = attributes.dtype.type(0)
+    for n in range(len(triangle)):
+        t = triangle[n]
+        ga, gb, gc = zero, zero, zero
+        if t >= 0:
+            a, b, c = np.uint64(triangles[t, 0]), np.uint64(triangles[t, 1]), np.uint64(triangles[t, 2])
+            wa, wb, wc = weights[n, 0], weights[n, 1], weights[n, 2]
+            for k in range(attributes.shape[1]):
+                g = gradient[n, k]
+                ga += g * attributes[a, k]
+                gb += g * attributes[b, k]
+                gc += g * attributes[c, k]
+                by_attribute[a, k] += wa * g
+                by_attribute[b, k] += wb * g
+                by_attribute[c, k] += wc * g
+        by_weight[n, 0], by_weight[n, 1], by_weight[n, 2] = ga, gb, gc
