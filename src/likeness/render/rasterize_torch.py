@@ -47,7 +47,7 @@ def visible(points: Tensor, triangles: Tensor, size: tuple[int, int], cull: bool
         corners = scene[triangles.long()].double()  # (T, 3, 3)
         ids, facing = _drawable(corners, cull, perspective)
         corners = corners[ids]
-        whole = (corners[..., 2] > NEAR).all(-1) | (not perspective)
+        whole = (corners[..., 2] >= NEAR).all(-1) | (not perspective)
         top = torch.where(whole, corners[..., 1].amin(-1), -torch.inf)
         bottom = torch.where(whole, corners[..., 1].amax(-1), torch.inf)
         for row in range(height):
@@ -66,7 +66,7 @@ def _drawable(corners: Tensor, cull: bool, perspective: bool) -> tuple[Tensor, T
     seen = corners.isfinite().all(-1).all(-1)
     if perspective:  # a corner behind the camera appears at the opposite pixel, which turns the triangle over
         facing = facing * torch.sign(corners[..., 2]).prod(-1)
-        seen = seen & (corners[..., 2] > NEAR).any(-1)
+        seen = seen & (corners[..., 2] >= NEAR).any(-1)
     # counter-clockwise from outside in a y-up frame is clockwise in pixels: front faces are negative
     seen = seen & ((facing < 0) | ((facing > 0) & (not cull)))
     ids = torch.nonzero(seen)[:, 0]
@@ -76,29 +76,24 @@ def _drawable(corners: Tensor, cull: bool, perspective: bool) -> tuple[Tensor, T
 def _depths(corners: Tensor, facing: Tensor, x: Tensor, y: float, perspective: bool) -> Tensor:
     """Depth (K, W) of triangles (K, 3, 3) at one row of pixel centres, infinite where a triangle is not.
 
-    A corner's weight is the cross product of the two others as seen from the pixel. It is taken in an order of the corners
-    that does not depend on the triangle, so that for two triangles at an edge it has one value and two signs; at a
-    zero, the centre belongs to the triangle for which the edge is a left or a top one (the top-left rule).
+    A corner's weight is the cross product of the two others as seen from the pixel. Two triangles at an edge get one
+    number with two signs, to the last bit, so that a centre is in one of them; at a zero, it belongs to the triangle for
+    which the edge is a left or a top one (the top-left rule).
     """
     inside = torch.ones(len(corners), len(x), dtype=torch.bool, device=corners.device)
     weights = []
     for i, j in _OPPOSITE:
-        p, q = corners[:, i], corners[:, j]
-        swap = (p[:, 1] > q[:, 1]) | ((p[:, 1] == q[:, 1]) & (p[:, 0] > q[:, 0]))
-        low, high = torch.where(swap[:, None], q, p)[:, None], torch.where(swap[:, None], p, q)[:, None]
-        sign = torch.where(swap, -facing, facing)
-        size = torch.ones_like(sign)
-        if perspective:
-            sign, size = sign * torch.sign(p[:, 2] * q[:, 2]), (p[:, 2] * q[:, 2]).abs()
-        edge = (low[..., 0] - x) * (high[..., 1] - y) - (low[..., 1] - y) * (high[..., 0] - x)
-        right, down = sign * (low - high)[:, 0, 1], sign * (high - low)[:, 0, 0]  # how it grows
+        (px, py, pd), (qx, qy, qd) = corners[:, i].unbind(-1), corners[:, j].unbind(-1)
+        scale = facing * pd * qd if perspective else facing
+        cross = (px[:, None] - x) * (qy[:, None] - y) - (py[:, None] - y) * (qx[:, None] - x)
+        weight = scale[:, None] * cross
+        right, down = scale * (py - qy), scale * (qx - px)  # how the weight grows
         owner = (right > 0) | ((right == 0) & (down > 0))
-        value = sign[:, None] * edge
-        inside &= (value > 0) | ((value == 0) & owner[:, None])
-        weights.append(value * size[:, None])
+        inside &= (weight > 0) | ((weight == 0) & owner[:, None])
+        weights.append(weight)
     depth = sum(w * corners[:, i, 2:] for i, w in enumerate(weights)) / sum(weights)
-    inside &= (depth > NEAR) if perspective else depth.isfinite()
-    return torch.where(inside, depth, torch.inf)
+    whole = (corners[..., 2] >= NEAR).all(-1, keepdim=True) | (not perspective)
+    return torch.where(inside & depth.isfinite() & (whole | (depth >= NEAR)), depth, torch.inf)
 
 
 def locate(points: Tensor, triangles: Tensor, triangle: Tensor, perspective: bool) -> tuple[Tensor, Tensor]:
