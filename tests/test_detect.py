@@ -147,9 +147,13 @@ def test_detection_center_and_side():
     assert found.box == (6, 16, 14, 24) and found.center == (10, 20) and found.side == 8
 
 
-def test_missing_model_is_one_clear_error(tmp_path):
-    with pytest.raises(AssetError, match="not a face finder"):
-        detect.Finder(tmp_path / "nothing.onnx")
+def test_missing_damaged_and_other_models_are_one_clear_line_each(tmp_path):
+    missing, damaged, other = tmp_path / "nothing.onnx", tmp_path / "damaged.onnx", detect.MODEL.with_name("regressor.onnx")
+    damaged.write_bytes(detect.MODEL.read_bytes()[:5000])
+    for path, words in ((missing, "no such file"), (damaged, "damaged"), (other, "another graph")):
+        with pytest.raises(AssetError) as error:
+            detect.Finder(path)
+        assert str(error.value).startswith(f"{path}: {words}") and str(error.value).endswith("; a face finder is needed")
 
 
 astronaut = pytest.importorskip("skimage.data", reason="scikit-image comes with [demo]").astronaut

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from likeness.assets import builtin
 from likeness.assets.builtin import Builtin, layout_to_json
 from likeness.assets.halves import half_shapes
 from likeness.errors import AssetError
+from likeness.runtime.session import open_session
 from likeness.types import View
 
 FOLDER = Path(__file__).parent
@@ -75,24 +75,6 @@ class Decoder:
         }  # fmt: skip
         feed = {name: np.asarray(value, np.float32, order="C") for name, value in values.items()}
         return Decoded(*self.session.run(None, feed | self.shapes))
-
-
-def open_session(path: Path, kind: str) -> onnxruntime.InferenceSession:
-    """A session of one thread for a graph that ships.
-
-    Raises:
-        AssetError: When the file is missing, damaged, or another kind of graph.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime has a class of its own for each cause, and no common one
-        raise AssetError(f"{path}: not a {kind} ({str(error).splitlines()[0]})") from None
-    if session.get_modelmeta().custom_metadata_map.get("likeness.kind") != kind:
-        raise AssetError(f"{path}: a graph, but no {kind}")
-    return session
 
 
 @functools.lru_cache(maxsize=2)

@@ -6,12 +6,12 @@ import functools
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
-from likeness.errors import AssetError, PhotoError
+from likeness.errors import PhotoError
 from likeness.photos.detect import (
     CANDIDATE, Detection, convincing, cut, decode, look_again, look_window, square, suppress, tiles, triage,
 )
+from likeness.runtime.session import open_session
 
 MODEL = Path(__file__).parent / "finder.onnx"
 
@@ -26,14 +26,9 @@ class Finder:
     def __init__(self, path: Path = MODEL) -> None:
         """
         Raises:
-            AssetError: When the file is missing or damaged.
+            likeness.errors.AssetError: When the file is missing or damaged.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime has a class of its own for each cause, and no common one
-            raise AssetError(f"{path}: not a face finder ({str(error).splitlines()[0]})") from None
+        self.session = open_session(path, "face finder")
         self.threshold = float(self.session.get_modelmeta().custom_metadata_map["likeness.threshold"])
 
     def find(self, image: np.ndarray, min_face: float = 40.0, threshold: float | None = None) -> list[Detection]:

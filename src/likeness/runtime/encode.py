@@ -12,7 +12,7 @@ import numpy as np
 from likeness.geometry.cameras import transform_view
 from likeness.photos import crop
 from likeness.photos.detect import Detection, face_frame, square
-from likeness.runtime.decode import open_session
+from likeness.runtime.session import open_session
 from likeness.types import Crop, View
 
 MODEL = Path(__file__).parent / "regressor.onnx"
