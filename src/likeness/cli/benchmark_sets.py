@@ -20,7 +20,9 @@ from likeness.errors import AssetError
 from likeness.evaluate import landmarks, nme, pose, scans
 from likeness.evaluate.benchmark import heads, views
 from likeness.evaluate.benchmark.albedo import without_light
-from likeness.evaluate.benchmark.items import SIDES, TONES, YAWS, Answer, Item, ItemSet, Shape, Truth, bin_of, typology_angle
+from likeness.evaluate.benchmark.items import (
+    SIDES, TONES, YAWS, Answer, Item, ItemSet, Shape, Truth, bin_of, lab, typology_angle,
+)  # fmt: skip
 from likeness.evaluate.benchmark.measure import Surfaces, head_measure, sight
 from likeness.geometry.rotation import to_euler
 from likeness.photos.detect import face_frame
@@ -30,7 +32,7 @@ SPLITS = {"val": "validation", "test": "test"}
 """As on the command line, and as `data.folder` calls them."""
 SKIN_SETS = ("sfhq", "stylegan")
 """Sets whose pictures may be shown; from both come skins."""
-SKINS, SKIN_SIZE, SKIN_VERSION = 24, 384, 1
+SKINS, SKIN_SIZE, SKIN_VERSION = 20, 384, 3
 """Skins of a split, texels along a side, and what is counted up when they come about otherwise."""
 FRAMES_VALIDATION, FRAMES_TEST = ("M",), ("A", "J", "S")
 """First letters of the people of `video_frames` in each split."""
@@ -117,7 +119,10 @@ def _unwrapped(model: Builtin, data: Path, files: Sequence[Path], points: np.nda
     }
     yaw, pitch, _ = np.degrees(np.array(to_euler(joined["rotation"])))
     ahead_rows = np.flatnonzero((np.abs(yaw) < 10) & (np.abs(pitch) < 15))
-    tones = np.array([tone_in(photo(files[ahead[row]]), points[ahead[row]]) for row in ahead_rows])
+    patches = [skin_patches(photo(files[ahead[row]]), points[ahead[row]]) for row in ahead_rows]
+    unevenness = np.array([uneven_light(colours) for colours in patches])
+    best = np.argsort(unevenness)[: min(2 * count, int(np.isfinite(unevenness).sum()))]
+    ahead_rows, tones = ahead_rows[best], np.array([typology_angle(np.concatenate(patches[i])) for i in best])
     textures = []
     for row in _spread(tones, count):
         k = ahead_rows[row]
@@ -165,17 +170,37 @@ def lids_of(points: np.ndarray) -> np.ndarray:
     return np.maximum(open_[0] / wide[0], open_[1] / wide[1])
 
 
-def tone_in(image: np.ndarray, points: np.ndarray) -> float:
-    """Typology angle in degrees of cheeks and forehead as the photo shows them, its light included."""
+def skin_patches(image: np.ndarray, points: np.ndarray) -> list[np.ndarray]:
+    """Colours (n, 3) linear RGB around each of `CHEEKS` that lies in the photo; none where the face is cut off."""
     radius = max(1, round(0.02 * np.ptp(points[:, 0])))
     height, width = image.shape[:2]
     patches = []
     for x, y in points[list(CHEEKS), :2].round().astype(int):
         if radius <= x < width - radius and radius <= y < height - radius:
-            patches.append(image[y - radius : y + radius + 1, x - radius : x + radius + 1].reshape(-1, 3))
-    if not patches:
-        return math.nan
-    return typology_angle(color.decode(np.concatenate(patches)[None])[0])
+            patch = image[y - radius : y + radius + 1, x - radius : x + radius + 1]
+            patches.append(color.decode(patch).reshape(-1, 3))
+    return patches
+
+
+def uneven_light(patches: Sequence[np.ndarray]) -> float:
+    """How much the parts of a face differ in brightness: spread of L* from the tenth to the ninetieth percentile.
+
+    Infinite where part of the face is cut off, or its colour is no skin's in white light: skin of all tones lies between 25
+    and 85 degrees of hue in L*a*b*; the bounds on the rest are ours.
+    """
+    if len(patches) < len(CHEEKS):
+        return math.inf
+    tones = np.array([np.median(lab(patch), 0) for patch in patches])
+    lightness, red, yellow = np.median(tones, 0)
+    hue, chroma = math.degrees(math.atan2(yellow, red)), math.hypot(red, yellow)
+    likely = 25 < hue < 85 and 8 < chroma < 40 and 18 < lightness < 88
+    return float(np.subtract(*np.percentile(tones[:, 0], (90, 10)))) if likely else math.inf
+
+
+def tone_in(image: np.ndarray, points: np.ndarray) -> float:
+    """Typology angle in degrees of cheeks and forehead as the photo shows them, its light included; NaN without any."""
+    patches = skin_patches(image, points)
+    return typology_angle(np.concatenate(patches)) if patches else math.nan
 
 
 def photo_slices(image: np.ndarray, points: np.ndarray) -> dict[str, str]:

@@ -26,17 +26,22 @@ def bin_of(value: float, bins: tuple[tuple[float, str], ...]) -> str:
     return next(name for end, name in bins if value < end)
 
 
+def lab(colours: np.ndarray) -> np.ndarray:
+    """CIE 1976 L*a*b* (..., 3) of linear RGB (..., 3), with the white of sRGB (D65)."""
+    xyz_from_rgb = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    relative = (np.asarray(colours, np.float64) @ xyz_from_rgb.T) / xyz_from_rgb.sum(1)
+    root = np.where(relative > (6 / 29) ** 3, np.cbrt(np.maximum(relative, 0)), relative * (29 / 6) ** 2 / 3 + 4 / 29)
+    x, y, z = root[..., 0], root[..., 1], root[..., 2]
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
+
+
 def typology_angle(skin: np.ndarray) -> float:
     """Individual typology angle in degrees, arctan((L* - 50) / b*), of skin colours (n, 3), linear RGB.
 
-    Chardon et al. 1991. The median of L* and of b* over the given colours, CIE 1976 L*a*b* with the white of sRGB (D65). It
-    takes the light on the skin for part of the skin.
+    Chardon et al. 1991, of the medians of L* and b*. It takes the light on the skin for part of the skin.
     """
-    xyz_from_rgb = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-    relative = (np.asarray(skin, np.float64) @ xyz_from_rgb.T) / xyz_from_rgb.sum(1)
-    root = np.where(relative > (6 / 29) ** 3, np.cbrt(np.maximum(relative, 0)), relative * (29 / 6) ** 2 / 3 + 4 / 29)
-    lightness, yellow = 116 * root[:, 1] - 16, 200 * (root[:, 1] - root[:, 2])
-    return math.degrees(math.atan2(float(np.median(lightness)) - 50, float(np.median(yellow))))
+    lightness, _, yellow = np.median(lab(skin), 0)
+    return math.degrees(math.atan2(lightness - 50, yellow))
 
 
 @dataclass(frozen=True)
