@@ -12,6 +12,7 @@ import torch
 
 from likeness.geometry.mesh import SMALLEST, vertex_normals as vertex_normals_twin
 from likeness.kernels import kernel
+from likeness.render.pool import each_row
 
 _FUSED = (torch.float32, torch.float64)
 
@@ -46,9 +47,13 @@ def _forward(vertices: torch.Tensor, triangles: torch.Tensor) -> tuple[torch.Ten
     normals = torch.empty(vertices.shape, dtype=vertices.dtype)
     inverse = torch.empty(vertices.shape[:-1], dtype=vertices.dtype)
     corners = _numpy(triangles)
-    for row in zip(_rows(vertices, 2), _rows(normals, 2), _rows(inverse, 1)):
-        if not _sum_and_normalise(row[0], corners, SMALLEST, row[1], row[2]):
+    points, means, lengths = _rows(vertices, 2), _rows(normals, 2), _rows(inverse, 1)
+
+    def work(row: int) -> None:
+        if not _sum_and_normalise(points[row], corners, SMALLEST, means[row], lengths[row]):
             raise IndexError(f"a triangle names a vertex outside the {vertices.shape[-2]} that there are")
+
+    each_row(work, len(points), torch.get_num_threads())
     return normals, inverse
 
 
@@ -59,8 +64,13 @@ def _backward(
     """Gradient (..., V, 3) with respect to the vertices."""
     result = torch.empty(vertices.shape, dtype=vertices.dtype)
     corners = _numpy(triangles)
-    for row in zip(*(_rows(t, 2) for t in (gradient, normals)), _rows(inverse, 1), *(_rows(t, 2) for t in (vertices, result))):
-        _pull_back(*row[:4], corners, row[4])
+    pulls, means, points, moves = (_rows(tensor, 2) for tensor in (gradient, normals, vertices, result))
+    lengths = _rows(inverse, 1)
+
+    def work(row: int) -> None:
+        _pull_back(pulls[row], means[row], lengths[row], points[row], corners, moves[row])
+
+    each_row(work, len(points), torch.get_num_threads())
     return result
 
 
