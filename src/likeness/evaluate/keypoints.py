@@ -1,0 +1,124 @@
+"""Key points on meshes of known topologies, and the parts of the face they mark out."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from likeness.assets import builtin, ict
+from likeness.errors import AssetError
+from likeness.evaluate.meshes import POINT_SUFFIXES, find, read_points
+from likeness.types import Embedding
+
+SEVEN_OF_68 = (36, 39, 42, 45, 33, 48, 54)
+"""NoW's seven among the Multi-PIE 68: outer and inner corner of the right eye, inner and outer of the left, the bottom of
+the nose (not its tip), right and left corner of the mouth (Sanyal et al. 2019; order of its public landmark files)."""
+NOSE_TIP_68 = 30
+ICT_WHOLE = 26719
+"""Vertices of the whole ICT head."""
+TOPOLOGIES = ("builtin", "ict")
+"""Known by name. Of FLAME, BFM and all others nothing ships here: their key points come from a file."""
+REGIONS: dict[str, tuple[int, ...]] = {
+    "nose": (*range(27, 36), 39, 42),
+    "mouth": (31, 33, 35, *range(48, 68)),
+    "forehead": (*range(17, 28), 36, 39, 42, 45),
+    "cheek": (1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 31, 35, 36, 40, 41, 45, 46, 47, 48, 54),
+}
+"""Key points that lay each region in place: rows of the 68. The regions are those of REALY (Chai et al. 2022); the points
+are ours, so that every topology with the 68 can be scored. REALY itself has 85 points on its own topology."""
+
+
+@cache
+def _topologies() -> dict[str, dict[int, Embedding]]:
+    """The 68 on the topologies that this package knows, by name and number of vertices: whole heads, and their skin alone."""
+    model, ours = builtin.load(), {}
+    for topology in (model.topology(level) for level in ("base", "dense")):
+        ours |= {count: topology.landmarks["68"] for count in (len(topology.uv), topology.parts["skin"].stop)}
+    points = np.repeat(np.array(ict.MULTI_PIE_68, np.int32)[:, None], 3, 1)
+    marks = Embedding(points, np.tile(np.float32([1, 0, 0]), (len(points), 1)))
+    return {"builtin": ours, "ict": dict.fromkeys((ICT_WHOLE, ict.FACE, ict.NARROW), marks)}
+
+
+def known(count: int, name: str | None = None) -> Embedding | None:
+    """Where the 68 lie on a mesh of `count` vertices, if that number tells the topology.
+
+    Args:
+        name: "builtin" or "ict", where the number alone would not tell: 9,409 vertices are the skin of the one and the
+            face of the other.
+    """
+    found = [counts[count] for key, counts in _topologies().items() if count in counts and name in (None, key)]
+    return found[0] if len(found) == 1 else None
+
+
+def read(path: Path) -> Embedding:
+    """Key points of any other topology, such as FLAME's or BFM's, of which nothing ships here.
+
+    The file has a row a key point, in Multi-PIE order (68, or 51 without the jaw, or NoW's seven): a vertex number, from
+    0, or three vertex numbers and three weights. A model's own face-and-weights embedding becomes such rows by
+    `triangles[face]`.
+
+    Raises:
+        AssetError: Missing or of another form.
+    """
+    try:
+        rows = np.loadtxt(path, comments="#", delimiter=None, ndmin=2)
+    except (OSError, ValueError) as error:
+        raise AssetError(f"{path}: no key points: {error}") from None
+    if rows.shape[1] == 1 or len(rows) == 1:
+        ids = rows.reshape(-1)
+        vertices, weights = np.repeat(ids[:, None], 3, 1), np.tile([1.0, 0, 0], (len(ids), 1))
+    elif rows.shape[1] == 6:
+        vertices, weights = rows[:, :3], rows[:, 3:]
+    else:
+        raise AssetError(f"{path}: {rows.shape[1]} numbers a row; give a vertex, or three vertices and three weights")
+    if (vertices != np.round(vertices)).any() or (vertices < 0).any() or np.abs(weights.sum(1) - 1).max() > 1e-3:
+        raise AssetError(f"{path}: vertex numbers must be whole and not negative, weights must sum to 1")
+    return Embedding(vertices.astype(np.int32), weights)
+
+
+def locate(path: Path, vertices: np.ndarray, given: Embedding | str | None = None) -> np.ndarray:
+    """Key points (k, 3) of a mesh: from the file of its name beside it, else as given, else by its topology.
+
+    Args:
+        path: The mesh's file.
+        vertices: (V, 3) of the mesh, in the unit of the file beside it.
+        given: Key points of all meshes of the set, or the name of their topology, or None to tell it by the vertices.
+
+    Raises:
+        AssetError: There are none, or they lie on vertices that the mesh does not have.
+    """
+    try:
+        beside = find(path.parent, path.stem, tuple(s for s in POINT_SUFFIXES if path.with_suffix(s) != path))
+    except AssetError:
+        embedding = known(len(vertices), given) if given is None or isinstance(given, str) else given
+        if embedding is None:
+            raise AssetError(
+                f"{path}: no key points: put {path.stem}.txt beside it or give --keypoints; its {len(vertices)} vertices "
+                "do not tell the builtin or the ICT topology"
+            ) from None
+        if embedding.vertices.max() >= len(vertices):
+            raise AssetError(f"{path}: key point on vertex {embedding.vertices.max()}, but there are {len(vertices)}") from None
+        return embedding.points(vertices)
+    points = read_points(beside)
+    if points.shape[1] != 3:
+        raise AssetError(f"{beside}: key points of a mesh have x, y and z")
+    return points
+
+
+def rows_of_68(points: np.ndarray, rows: tuple[int, ...], name: str) -> np.ndarray:
+    """Some of the 68, from 68 points or from the 51 without the jaw.
+
+    Raises:
+        AssetError: They are not among the points.
+    """
+    first = {68: 0, 51: 17}.get(len(points))
+    if first is None or min(rows) < first:
+        raise AssetError(f"{name}: {len(points)} key points, but rows {min(rows)} to {max(rows)} of the 68 are wanted")
+    return points[np.array(rows) - first]
+
+
+def seven(points: np.ndarray, name: str) -> np.ndarray:
+    """NoW's seven points (7, 3), of the seven, the 51 or the 68."""
+    return points if len(points) == 7 else rows_of_68(points, SEVEN_OF_68, name)
