@@ -92,6 +92,25 @@ def test_run_killed_after_checkpoint_repeats_the_lost_steps(tmp_path):
     assert steps == sorted(set(steps))
 
 
+def test_compiled_losses_are_those_that_are_used(tmp_path, monkeypatch):
+    """A run may be resumed with or without the compiler; where it is wanted, its losses train the network."""
+    asked = []
+
+    def compiler(losses):
+        asked.append(losses)
+        return lambda batch, stage: {name: 2 * value for name, value in losses(batch, stage).items()}
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    train(Line(), tmp_path / "both", _settings(), limit=4, console=_quiet())
+    assert not asked
+    train(Line(), tmp_path / "both", _settings(compile=True), console=_quiet())
+    train(Line(), tmp_path / "plain", _settings(), console=_quiet())
+    assert len(asked) == 1
+    rows = [list(csv.DictReader((tmp_path / run / "log.csv").open())) for run in ("plain", "both")]
+    assert float(rows[1][2]["loss"]) > 1.5 * float(rows[0][2]["loss"]) and rows[0][1] | {"samples_per_second": ""} == (
+        rows[1][1] | {"samples_per_second": ""})
+
+
 def test_frozen_group_stays(tmp_path):
     recipe = Line()
     before = recipe.body[0].weight.detach().clone()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from likeness.data import backgrounds, degrade, scenes
+from likeness.data import backgrounds, degrade, faceless, scenes
 from likeness.data.portraits import Draw, Portrait, painted_over, portraits
 from likeness.errors import AssetError
 from likeness.photos.detect import STRIDE, Tile, decode
@@ -121,6 +121,37 @@ def test_painted_over_face_is_gone(draw):
     faceless = painted_over(portrait, photo, np.random.default_rng(0))
     x, y = (int(c) for c in portrait.center)
     assert faceless.shape == photo.shape and int(faceless[y, x].max()) < int(photo[y, x].max()) - 60
+
+
+def test_shuffled_face_has_other_pixels_where_it_was_and_the_same_ones_in_sum(draw):
+    portrait, photo = draw(np.random.default_rng(0))
+    marked = np.random.default_rng(1).integers(0, 256, photo.shape, dtype=np.uint8)
+    mixed = faceless.shuffled(portrait, marked, np.random.default_rng(2))
+    changed = (mixed != marked).any(-1)
+    x, y = (int(c) for c in portrait.center)
+    assert changed[y - 30 : y + 30, x - 30 : x + 30].mean() > 0.6 and not changed[0].any()
+    assert np.array_equal(np.sort(mixed.ravel()), np.sort(marked.ravel()))
+
+
+def test_leaves_have_edges_at_all_scales_and_the_tones_of_the_photo():
+    """Neighbours differ little, pixels far apart much: there are large leaves too."""
+    photo = np.zeros((50, 50, 3), np.uint8)
+    photo[:25], photo[25:] = (200, 40, 40), (40, 40, 200)
+    image = faceless.leaves(photo, 128, np.random.default_rng(3)).astype(float)
+    assert np.abs(image[..., 1] - 40).mean() < 12 and image[..., 0].std() > 30
+    near, far = (np.abs(image[:, k:, 0] - image[:, :-k, 0]).mean() for k in (1, 20))
+    assert near < 0.6 * far
+
+
+def test_mix_says_how_often_there_is_no_face_and_how_steep_heads_are(draw):
+    def boxes(mix):
+        return [scenes.compose(draw, np.random.default_rng((4, i)), mix).boxes for i in range(60)]
+
+    usual = boxes(scenes.Mix(96, tilted=1.0))
+    wary = boxes(scenes.Mix(96, tilted=1.0, empty=0.5, steepest=math.radians(60)))
+    assert sum(len(b) == 0 for b in wary) > sum(len(b) == 0 for b in usual) + 10
+    steepest = [max(abs(np.concatenate(b)[:, 3])) for b in (usual, wary)]
+    assert steepest[0] <= math.radians(45) + 1e-6 < math.radians(50) < steepest[1] <= math.radians(60) + 1e-6
 
 
 def test_pictures_for_reporting_are_others():

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from likeness.cli.train import data_folder
 from likeness.errors import UsageError
+from likeness.train.settings import Settings
 
 SETS = ("sfhq", "stylegan", "gan", "officials")
+SETTINGS = Settings(batch=64, seed=1, warmup=200, clip=5.0, average=0.998, save_every=250, log_every=25)
 LICENCE = "Apache-2.0; face model derived from ICT Face Model Light (MIT)"
 
 
@@ -52,18 +56,9 @@ class Training:
     """Steps of the schedule."""
     stop: int | None = None
     """Stop, with a checkpoint, after so many steps of this call."""
-    batch: int = 64
-    """Crops per step."""
     rate: float = 2e-3
     """Learning rate at the top of the schedule."""
-    average: float = 0.998
-    """Decay of the weights' moving average."""
-    seed: int = 1
-    """Everything random follows from it."""
-    workers: int = 1
-    """Processes that make crops."""
-    threads: int = 1
-    """Threads of the training process."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = SETTINGS
 
 
 @dataclass(frozen=True)
@@ -87,7 +82,7 @@ class Regressor(Training):
     start: Path | None = None
     """Checkpoint to begin with: of `likeness train points` (its backbone) or of another regressor (everything)."""
     rate: float = 1.5e-3
-    seed: int = 2
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = replace(SETTINGS, seed=2)
     gain: float = 1.0
     """Factor on the exported identity: above 1 it undoes a part of the regression to the mean face, see docs/training.md."""
     blink: tuple[float, float] = (1.0, 0.0)
@@ -138,9 +133,10 @@ def points(config: Points) -> None:
 
     root = data_folder(config.data) / "photos"
     source = from_photos(Photos([read_set(root, name, "train") for name in config.sets]), config.sets)
-    torch.manual_seed(config.seed)
-    recipe = Recipe(Crops([source], [1.0], config.seed, config.steps * config.batch), config.steps, config.rate)
-    train(recipe, config.output, _settings(config), config.stop)
+    settings = config.settings
+    torch.manual_seed(settings.seed)
+    recipe = Recipe(Crops([source], [1.0], settings.seed, config.steps * settings.batch), config.steps, config.rate)
+    train(recipe, config.output, settings, config.stop)
 
 
 def regressor(config: Regressor) -> None:
@@ -156,10 +152,10 @@ def regressor(config: Regressor) -> None:
     if config.export_only:
         path = config.output / loop.CHECKPOINT
     else:
-        torch.manual_seed(config.seed)
+        torch.manual_seed(config.settings.seed)
         if config.start is not None:
             _start(recipe, config.start)
-        path = loop.train(recipe, config.output, _settings(config), config.stop)
+        path = loop.train(recipe, config.output, config.settings, config.stop)
     checkpoint.load_weights(path, recipe)
     sources = "ICT Face Model Light (MIT); photo sets " + ", ".join(config.sets)
     facts = {"licence": LICENCE, "sources": sources, "likeness.identity_gain": f"{config.gain:g}",
@@ -181,15 +177,6 @@ def decoder(config: Decoder) -> None:
 
     for level in ("base", "dense"):
         export_decoder(builtin.load(), level, config.output / f"decoder-{level}.onnx")
-
-
-def _settings(config: Training) -> Any:
-    from likeness.train.loop import Settings
-
-    return Settings(
-        batch=config.batch, seed=0, workers=config.workers, threads=config.threads, warmup=200, clip=5.0,
-        average=config.average, save_every=250, log_every=25,
-    )  # fmt: skip
 
 
 def _bases(model: Any) -> Any:
@@ -228,12 +215,12 @@ def _recipe(folder: Path, config: Regressor) -> tuple[Any, Any]:
     if not config.export_only:
         listings = [read_set(folder / "photos", name, "train", config.targets) for name in config.sets]
         sources = [from_photos(Photos(listings), config.sets), from_renders(Shards(config.renders), _dense(bases))]
-        shares, length = [1 - config.share, config.share], config.steps * config.batch
-        data["codes"] = Crops(sources, shares, config.seed, length, builtin.load().symmetry)
+        shares, length = [1 - config.share, config.share], config.steps * config.settings.batch
+        data["codes"] = Crops(sources, shares, config.settings.seed, length, builtin.load().symmetry)
     mean = model.mean[:NARROW]
     shape = torch.from_numpy(shape_gram(model.identity[:, :NARROW], mean))
     motion = torch.from_numpy(shape_gram(model.expression[:, :NARROW], mean, motion=False))
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.settings.seed)
     stage = Stage("codes", config.steps, TERMS, {"backbone": config.rate, "heads": config.rate})
     points = PointModel(bases.mean, bases.identity, bases.expression)
     return Default(points, torch.from_numpy(bases.normals).float(), shape, motion, (stage,), data), bases

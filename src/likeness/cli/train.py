@@ -1,12 +1,16 @@
-"""`likeness train finder | regressor`: learn the networks that ship, from photos and from the face model."""
+"""`likeness train finder`: learn the face finder, from photos; and where the data are."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
 
 from likeness.errors import AssetError
+from likeness.train.settings import Settings
 
 
 def data_folder(given: Path | None) -> Path:
@@ -37,16 +41,15 @@ class Finder:
     """Steps on larger scenes of tilted heads."""
     long_steps: int = 1100
     """Steps on larger scenes yet, with clutter behind and faces that fill the picture."""
-    batch: int = 16
-    """Scenes per step."""
+    wary_steps: int = 3000
+    """Steps with more heads tilted further, and with many more things that are no face."""
     rate: float = 3e-3
     """Learning rate of the first stage; the others have two thirds of it."""
-    seed: int = 0
-    """Everything random follows from it."""
-    workers: int = 1
-    """Processes that compose scenes."""
-    threads: int = 1
-    """Threads of the training process."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = Settings(
+        batch=16, warmup=200, clip=5.0, average=0.998, save_every=250
+    )
+    start: Path | None = None
+    """Begin with the weights of an earlier run's checkpoint, or of an exported finder.onnx."""
     export: Path | None = None
     """Write the ONNX file here when done; by default finder.onnx in the output folder."""
     threshold: float = 0.4
@@ -61,13 +64,28 @@ def finder(config: Finder) -> None:
     from likeness.train import checkpoint, loop
     from likeness.train.export_finder import export
 
-    settings = loop.Settings(
-        batch=config.batch, seed=config.seed, workers=config.workers, threads=config.threads, warmup=200, clip=5.0,
-        average=0.998, save_every=250, log_every=50,
-    )
-    photos = None if config.export_only else data_folder(config.data) / "photos"
-    recipe = FinderRecipe(photos, config.seed, config.small_steps, config.steps, config.batch, config.rate,
-                          config.long_steps, config.sets)
-    path = config.output / loop.CHECKPOINT if config.export_only else loop.train(recipe, config.output, settings)
+    photos, settings = None if config.export_only else data_folder(config.data) / "photos", config.settings
+    recipe = FinderRecipe(photos, settings.seed, config.small_steps, config.steps, settings.batch, config.rate,
+                          config.long_steps, config.wary_steps, config.sets)
+    path = config.output / loop.CHECKPOINT
+    if not config.export_only:
+        if config.start is not None and not path.exists():
+            _start(recipe, config.start, settings.batch)
+        path = loop.train(recipe, config.output, settings)
     checkpoint.load_weights(path, recipe)
     export(recipe.network, config.export or config.output / "finder.onnx", config.threshold, config.sets)
+
+
+def _start(recipe: Any, path: Path, batch: int) -> None:
+    """Take over the averaged weights of a checkpoint, or what an ONNX file holds."""
+    import torch
+
+    from likeness.train import checkpoint
+    from likeness.train.takeover import take_over
+
+    if path.suffix != ".onnx":
+        checkpoint.load_weights(path, recipe)
+        return
+    data = recipe.dataset(recipe.stages[0])
+    images = [torch.from_numpy(data[i]["image"]) for i in range(4 * batch)]
+    take_over(path, recipe.network, torch.stack(images))

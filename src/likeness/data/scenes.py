@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from likeness.data import backgrounds
+from likeness.data import backgrounds, faceless
 from likeness.data.degrade import degrade, recolor
-from likeness.data.portraits import Draw, Portrait, beside, painted_over
+from likeness.data.portraits import Draw, Portrait
 from likeness.photos.detect import SIDE, SMALLEST, STRIDE, UNIT
 
-LARGEST_ROLL = math.radians(55)
+LARGEST_ROLL = math.radians(65)
 """Heads are drawn up to this roll; more is another problem (a photo that lies on its side)."""
 
 
@@ -28,10 +28,14 @@ class Mix:
     Attributes:
         size: Side of the scenes in pixels.
         smallest: Side in pixels of the smallest face to ask for; smaller ones are doubtful.
-        tilted: Share of heads with any roll up to 45 degrees and a little beyond; the others are nearly upright.
+        tilted: Share of heads with any roll up to the steepest; the others are nearly upright.
         tight: Share of the single portraits that leave little but the face.
         clutter: Share of the backgrounds made of many small photos without their faces.
         seen: Share of a face's area that must be visible for it to be asked for.
+        steepest: Largest roll of the tilted heads, radians.
+        empty: Share of the scenes without a face.
+        decoys: Largest number of faceless patches pasted into a group's scene before its heads.
+        odd: Share of backgrounds and of patches that are dead leaves or shuffled photos (see `data.faceless`).
         pictures: Which of scikit-image's pictures may lie in the background.
     """
 
@@ -41,6 +45,10 @@ class Mix:
     tight: float = 0.0
     clutter: float = 0.0
     seen: float = 0.55
+    steepest: float = math.pi / 4
+    empty: float = 0.14
+    decoys: int = 4
+    odd: float = 0.0
     pictures: tuple[str, ...] = backgrounds.TRAINING
 
 
@@ -83,14 +91,14 @@ class Scenes:
 def compose(draw: Draw, random: np.random.Generator, mix: Mix) -> Scene:
     """A scene of one of four kinds: one large portrait, a sheet of photos, a group over a background, no face."""
     kind = random.random()
-    canvas = _Canvas(_base(draw, random, mix), mix)
+    canvas = _Canvas(faceless.ground(draw, random, mix.size, mix.pictures, mix.clutter, mix.odd), mix)
     if kind < 0.34:
         _single(canvas, draw, random)
     elif kind < 0.44:
         _sheet(canvas, draw, random)
     else:
-        empty = kind > 0.86
-        for _ in range(random.integers(0, 5)):
+        empty = kind > 1 - mix.empty
+        for _ in range(random.integers(0, mix.decoys + 1)):
             _decoy(canvas, draw, random)
         for _ in range(0 if empty else 1 + min(7, random.geometric(0.35))):
             _head(canvas, draw, random)
@@ -109,7 +117,7 @@ def compose(draw: Draw, random: np.random.Generator, mix: Mix) -> Scene:
 
 def negative(draw: Draw, random: np.random.Generator, mix: Mix) -> np.ndarray:
     """A degraded picture without a face, half of them with pasted patches; uint8 (size, size, 3)."""
-    canvas = _Canvas(_base(draw, random, mix), mix)
+    canvas = _Canvas(faceless.ground(draw, random, mix.size, mix.pictures, mix.clutter, mix.odd), mix)
     if random.random() < 0.5:
         for _ in range(random.integers(1, 5)):
             _decoy(canvas, draw, random)
@@ -159,38 +167,6 @@ class _Canvas:
             elif seen > 0.08 or face[2] < 0.9 * self.mix.smallest:
                 doubtful.append(face)
         return np.array(sure, np.float32).reshape(-1, 4), np.array(doubtful, np.float32).reshape(-1, 4)
-
-
-def _base(draw: Draw, random: np.random.Generator, mix: Mix) -> np.ndarray:
-    """A background: of `backgrounds`, a part of a photo beside its face, or photos whose faces are painted over."""
-    size = mix.size
-    if mix.clutter and random.random() < mix.clutter:
-        return _clutter(draw, random, size)
-    kind = random.random()
-    if kind < 0.5:
-        return backgrounds.background(size, random, mix.pictures)
-    portrait, photo = draw(random)
-    if kind < 0.75:
-        return backgrounds.part(beside(portrait, photo, random), size, random)
-    faceless = painted_over(portrait, photo, random)
-    zoom = random.uniform(0.5, 1.0)
-    side = int(min(photo.shape[:2]) * zoom)
-    y, x = (random.integers(0, n - side + 1) for n in photo.shape[:2])
-    return cv2.resize(faceless[y : y + side, x : x + side], (size, size), interpolation=cv2.INTER_LINEAR)
-
-
-def _clutter(draw: Draw, random: np.random.Generator, size: int) -> np.ndarray:
-    """Many small photos whose faces are painted over, edge to edge: ears, hands, cloth and foliage at all scales."""
-    image = np.zeros((size, size, 3), np.uint8)
-    count = int(random.integers(1, 5))
-    edges = np.linspace(0, size, count + 1).astype(int)
-    for y0, y1 in zip(edges, edges[1:]):
-        for x0, x1 in zip(edges, edges[1:]):
-            portrait, photo = draw(random)
-            photo = painted_over(portrait, photo, random)
-            window = backgrounds.part(photo, max(y1 - y0, x1 - x0), random)
-            image[y0:y1, x0:x1] = window[: y1 - y0, : x1 - x0]
-    return image
 
 
 @dataclass(frozen=True)
@@ -274,12 +250,13 @@ def _random_face(canvas: _Canvas, random: np.random.Generator) -> tuple[float, f
     side = math.exp(random.uniform(math.log(0.85 * canvas.mix.smallest), math.log(0.55 * size)))
     low, high = (-0.05, 1.05) if random.random() < 0.25 else (0.1, 0.9)
     x, y = random.uniform(low * size, high * size, 2)
-    return float(x), float(y), side, _roll(canvas.mix.tilted, random)
+    return float(x), float(y), side, _roll(canvas.mix, random)
 
 
-def _roll(tilted: float, random: np.random.Generator) -> float:
-    """Mostly nearly upright; a share of anything up to 45 degrees and a little beyond."""
-    roll = random.uniform(-math.pi / 4, math.pi / 4) if random.random() < tilted else random.normal(0, 0.2)
+def _roll(mix: Mix, random: np.random.Generator) -> float:
+    """Mostly nearly upright; a share of anything up to the steepest roll."""
+    steep = random.random() < mix.tilted
+    roll = random.uniform(-mix.steepest, mix.steepest) if steep else random.normal(0, 0.2)
     return float(np.clip(roll, -LARGEST_ROLL, LARGEST_ROLL))
 
 
@@ -299,7 +276,7 @@ def _single(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
     else:
         side = size * math.exp(random.uniform(math.log(0.25), math.log(1.25)))
         at = 0.5 * size + random.normal(0, 0.1 if side > 0.6 * size else 0.2, 2) * size
-        face = (float(at[0]), float(at[1]), side, _roll(canvas.mix.tilted, random))
+        face = (float(at[0]), float(at[1]), side, _roll(canvas.mix, random))
     placed = place(portrait, photo, face, mirror, size)
     # Beyond the photo: its background, or its border pixels drawn out.
     mask = placed.inside if random.random() < 0.5 else np.ones_like(placed.inside)
@@ -338,13 +315,7 @@ def _decoy(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
     """A patch without a face, with the outline, the feather and the place of one."""
     portrait, photo = draw(random)
     face = _random_face(canvas, random)
-    kind, edge = random.random(), max(photo.shape[:2])
-    if kind < 0.4:
-        photo = painted_over(portrait, photo, random)
-    elif kind < 0.75:
-        photo = backgrounds.part(beside(portrait, photo, random), edge, random)
-    else:
-        photo = backgrounds.background(edge, random, canvas.mix.pictures)
+    photo = faceless.patch(portrait, photo, random, canvas.mix.pictures, canvas.mix.odd)
     if random.random() < 0.5:
         photo = recolor(photo, random)
     placed = place(portrait, photo, face, random.random() < 0.5, canvas.size)

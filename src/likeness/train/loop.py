@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from likeness.errors import LikenessError
 from likeness.recipes.base import Recipe
 from likeness.train import checkpoint
 from likeness.train.log import Log
+from likeness.train.settings import Settings
 from likeness.types import Stage
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -33,39 +33,6 @@ class TrainingError(LikenessError):
     """A recipe is inconsistent, or training went to infinity. Exit code 7."""
 
     exit_code = 7
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train, apart from what the recipe says.
-
-    Attributes:
-        batch: Samples per step.
-        seed: Everything random follows from it.
-        workers: Processes that prepare data; 0 does it in the training process. Results do not depend on it.
-        threads: Threads of the training process.
-        warmup: Steps over which a stage's learning rates rise from zero.
-        floor: Share of the learning rates that is left at the end of a stage's cosine.
-        decay: AdamW's weight decay, on matrices and filters only.
-        clip: Largest norm of the gradient; 0 does not clip.
-        average: Decay of the moving average of the weights (0.999); 0 keeps none.
-        save_every: Steps between checkpoints.
-        log_every: Steps between reports.
-        device: Torch device of the recipe.
-    """
-
-    batch: int = 32
-    seed: int = 0
-    workers: int = 1
-    threads: int = 1
-    warmup: int = 100
-    floor: float = 0.01
-    decay: float = 1e-2
-    clip: float = 0.0
-    average: float = 0.0
-    save_every: int = 500
-    log_every: int = 50
-    device: str = "cpu"
 
 
 class Order(Sampler[list[int]]):
@@ -167,6 +134,7 @@ class _Run:
     def __init__(self, recipe: Recipe, folder: Path, settings: Settings) -> None:
         self.recipe, self.settings, self.path = recipe, settings, folder / CHECKPOINT
         self.names = {parameter: name for name, parameter in recipe.named_parameters()}
+        self.losses = torch.compile(recipe.losses) if settings.compile else recipe.losses
         self.step = 0
         self.moments: dict[str, torch.Tensor] = {}
         self.average: dict[str, torch.Tensor] = {}
@@ -190,13 +158,11 @@ class _Run:
 
     def _identity(self) -> dict[str, Any]:
         """What must be equal for a run to be the same run."""
-        free = ("workers", "threads", "save_every", "log_every", "device")
-        settings = {key: value for key, value in asdict(self.settings).items() if key not in free}
         stages = [
             [stage.name, stage.steps, dict(sorted(stage.terms.items())), dict(sorted(stage.rates.items()))]
             for stage in self.recipe.stages
         ]
-        return {"recipe": type(self.recipe).__name__, "stages": stages, "settings": settings}
+        return {"recipe": type(self.recipe).__name__, "stages": stages, "settings": self.settings.identity()}
 
     def save(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Write the checkpoint. At the end of a stage there is no optimiser to keep: the next stage makes its own."""
@@ -250,7 +216,7 @@ class _Run:
     def _step(self, optimizer: torch.optim.Optimizer, batch: Any, stage: Stage, factor: float) -> dict[str, float]:
         """One step; values of the terms before weighting, and their weighted sum under the empty name."""
         torch.manual_seed(_mix(self.settings.seed, self.step))
-        losses = self.recipe.losses(batch, stage)
+        losses = self.losses(batch, stage)
         _check_terms(losses, stage)
         loss = sum(weight * losses[name] for name, weight in stage.terms.items())
         values = {name: losses[name].detach().item() for name in stage.terms} | {"": loss.detach().item()}
