@@ -5,6 +5,8 @@ Any device that has float64. Written for clarity and small scenes: it looks at a
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -41,9 +43,10 @@ def visible(points: Tensor, triangles: Tensor, size: tuple[int, int], cull: bool
     Triangles with a corner that is not finite, and those without area, are ignored.
     """
     height, width = size
-    result = torch.full((*points.shape[:-2], height, width), -1, dtype=torch.int32, device=points.device)
+    pictures = math.prod(points.shape[:-2])
+    result = torch.full((pictures, height, width), -1, dtype=torch.int32, device=points.device)
     x = torch.arange(width, dtype=torch.float64, device=points.device) + 0.5
-    for picture, scene in zip(result.view(-1, height, width), points.reshape(-1, *points.shape[-2:]), strict=True):
+    for picture, scene in zip(result, points.reshape(pictures, *points.shape[-2:]), strict=True):
         corners = scene[triangles.long()].double()  # (T, 3, 3)
         ids, facing = _drawable(corners, cull, perspective)
         corners = corners[ids]
@@ -56,7 +59,7 @@ def visible(points: Tensor, triangles: Tensor, size: tuple[int, int], cull: bool
                 depth = _depths(corners[near], facing[near], x, row + 0.5, perspective).to(points.dtype)
                 nearest, place = depth.min(0)  # the first of equals
                 picture[row] = torch.where(nearest < torch.inf, ids[near][place].int(), -1)
-    return result
+    return result.reshape(*points.shape[:-2], height, width)
 
 
 def _drawable(corners: Tensor, cull: bool, perspective: bool) -> tuple[Tensor, Tensor]:
@@ -112,10 +115,10 @@ def locate(points: Tensor, triangles: Tensor, triangle: Tensor, perspective: boo
     Returns:
         barycentric (..., H, W, 3) in the points' dtype, zero where empty; depth (..., H, W) mm, infinite where empty.
     """
-    flat = triangle.reshape(-1, *triangle.shape[-2:])
+    flat = triangle.reshape(math.prod(points.shape[:-2]), *triangle.shape[-2:])
     pictures, rows, columns = torch.nonzero(flat >= 0, as_tuple=True)
     corners = triangles.long()[flat[pictures, rows, columns].long()]  # (P, 3)
-    scenes = points.reshape(flat.shape[0], *points.shape[-2:])
+    scenes = points.reshape(len(flat), *points.shape[-2:])
     x, y, d = scenes[pictures[:, None], corners].double().unbind(-1)  # each (P, 3)
     x, y = x - (columns[:, None] + 0.5), y - (rows[:, None] + 0.5)  # seen from the pixel, where digits are not lost
     weights = []
