@@ -128,6 +128,32 @@ def test_sloping_borders_fill_pixels_exactly():
         assert np.abs(error[1:-1, 1:-1]).max() < 0.03
 
 
+@pytest.mark.parametrize("corners", [
+    [[12.5, 24.5], [32.5, 4.5], [52.5, 24.5], [32.5, 44.5]], [[10.5, 8.5], [40.5, 8.5], [40.5, 30.5], [10.5, 30.5]],
+])  # fmt: skip
+def test_borders_through_pixels_centres(corners):
+    """Ties: every crossing of the outline is a pixel's centre, and belongs to one pixel or to another."""
+    points, triangles = fan(corners)
+    shares, gradient = covered(points, triangles)
+    assert np.abs(shares - supersampled(points, triangles, np.ones(len(triangles), bool))).max() < 0.26
+    assert shares.sum() == pytest.approx(abs(shoelace(corners)), abs=1)
+    assert_same_direction(gradient[:-1], shoelace_gradient(np.array(corners)), 0.1, bias=0.03)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_corners_that_touch_are_two_regions(side):
+    """Of four neighbouring pixels two opposite ones are in: each keeps its corner, none is filled between them."""
+    squares = [[[8, 8], [19.9, 8], [19.9, 20.0], [8, 20.0]], [[20.1, 20.2], [33, 20.2], [33, 33], [20.1, 33]]]
+    squares = [[[x if side > 0 else 41 - x, y] for x, y in square] for square in squares]
+    (first, a), (second, b) = (fan(square) for square in squares)
+    points, triangles = np.vstack([first, second]), np.vstack([a, b + len(first)])
+    shares, _ = covered(points, triangles)
+    middle = drawn(points, triangles).numpy()[19:21, 19:21] if side > 0 else drawn(points, triangles).numpy()[19:21, 20:22]
+    assert (middle >= 0).sum() == 2 and (middle[0, 0] >= 0) == (middle[1, 1] >= 0)
+    assert shares.sum() == pytest.approx(11.9 * 12.0 + 12.9 * 12.8, abs=1)
+    assert np.abs(shares - supersampled(points, triangles, np.ones(len(triangles), bool))).max() < 0.25
+
+
 def test_the_area_moves_smoothly():
     """A shift by fractions of a pixel keeps the area; growth changes it as its gradient says."""
     corners = star(3)

@@ -37,12 +37,16 @@ def project_with_depth(points: Any, view: View) -> Any:
     A point behind the camera has a negative depth and the pixel that the division gives: (x d, y d, d) is its homogeneous
     position in pixels, which clipping needs. Depths within `NEAREST` of zero are moved to `NEAREST`, before the division.
     """
-    xp = namespace(points)
-    camera = to_camera(points, view)
-    z = camera[..., 2:]
+    return with_depth(to_camera(points, view), view)
+
+
+def with_depth(camera_points: Any, view: View) -> Any:
+    """As `project_with_depth`, of points (..., n, 3) in the camera frame."""
+    xp = namespace(camera_points)
+    z = camera_points[..., 2:]
     z = xp.where(abs(z) < NEAREST, xp.full_like(z, -NEAREST), z)
-    camera = xp.concatenate([camera[..., :2], z], -1)
-    return xp.concatenate([to_pixels(camera, view), -z], -1)
+    camera_points = xp.concatenate([camera_points[..., :2], z], -1)
+    return xp.concatenate([to_pixels(camera_points, view), -z], -1)
 
 
 def project_weak_with_depth(points: Any, view: WeakView) -> Any:
@@ -50,12 +54,16 @@ def project_weak_with_depth(points: Any, view: WeakView) -> Any:
 
     Depth is measured along the view from the model's origin, so that half of a face has a negative one; nearer is less.
     """
-    xp = namespace(points)
-    camera = turn(points, view)
+    return weak_with_depth(turn(points, view), view)
+
+
+def weak_with_depth(camera_points: Any, view: WeakView) -> Any:
+    """As `project_weak_with_depth`, of points (..., n, 3) in the camera's axes."""
+    xp = namespace(camera_points)
     scale = view.scale[..., None]
-    x = view.shift[..., None, 0] + scale * camera[..., 0]
-    y = view.shift[..., None, 1] - scale * camera[..., 1]
-    return xp.stack([x, y, -camera[..., 2]], -1)
+    x = view.shift[..., None, 0] + scale * camera_points[..., 0]
+    y = view.shift[..., None, 1] - scale * camera_points[..., 1]
+    return xp.stack([x, y, -camera_points[..., 2]], -1)
 
 
 def turn(points: Any, view: WeakView) -> Any:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample
 
-from likeness.geometry import cameras
+from likeness.render.interpolate import sample_texture
+from likeness.render.project import project
 from likeness.render.shade import towards_viewer
 from likeness.types import View, WeakView
 
@@ -37,10 +37,7 @@ def sample(photo: Tensor, vertices: Tensor, normals: Tensor, view: View | WeakVi
         normals: (..., V, 3), model frame; of any length.
         view: Camera.
     """
-    if isinstance(view, View):
-        camera, points = cameras.to_camera(vertices, view), cameras.project_with_depth(vertices, view)
-    else:
-        camera, points = cameras.turn(vertices, view), cameras.project_weak_with_depth(vertices, view)
+    camera, points = project(vertices, view)
     with torch.no_grad():
         facing = (normals @ view.rotation.mT * towards_viewer(camera, view)).sum(-1) > 0
         size = points.new_tensor([view.size[1], view.size[0]])
@@ -54,10 +51,6 @@ def bilinear(photo: Tensor, pixels: Tensor) -> Tensor:
 
     The centre of the first pixel is (0.5, 0.5). Between centres values are bilinear; beyond the outermost centres they stay.
     """
-    height, width, channels = photo.shape[-3:]
     batch = torch.broadcast_shapes(photo.shape[:-3], pixels.shape[:-2])
-    pictures = photo.expand(*batch, height, width, channels).reshape(-1, height, width, channels)
-    count = pixels.shape[-2]
-    places = pixels.expand(*batch, count, 2).reshape(-1, 1, count, 2) * 2 / pixels.new_tensor([width, height]) - 1
-    values = grid_sample(pictures.permute(0, 3, 1, 2), places, padding_mode="border", align_corners=False)
-    return values[:, :, 0].mT.reshape(*batch, count, channels)
+    size = pixels.new_tensor([photo.shape[-2], photo.shape[-3]])
+    return sample_texture(photo.expand(*batch, *photo.shape[-3:]), (pixels / size).expand(*batch, *pixels.shape[-2:]))

@@ -12,6 +12,8 @@ from torch import Tensor
 
 NEAR = 1.0
 """mm; edges that come nearer to a perspective camera's plane than this are not looked at: their pixels mean nothing."""
+TIE = 1e-6
+"""Pixels; a crossing so near to a pixel's centre may separate it from either neighbour: the z-buffer rounds otherwise."""
 
 
 class Region(NamedTuple):
@@ -114,7 +116,10 @@ def _hits(
     a, b = a[which], b[which]
     t = (row + 0.5 - a[:, 1]) / (b[:, 1] - a[:, 1])
     x = a[:, 0] + t * (b[:, 0] - a[:, 0])
-    column = (x - 0.5).floor().clip(-1, columns).long()
+    column, other = ((x - 0.5 + tie).floor().clip(-1, columns).long() for tie in (-TIE, TIE))
+    twice = torch.nonzero(other != column)[:, 0]
+    which, t, row = (torch.cat([value, value[twice]]) for value in (which, t, row))
+    column = torch.cat([column, other[twice]])
     good = (column >= 0) & (column < columns)
     good &= flags[picture[which], row, column.clip(0, columns - 1)]
     return which[good], t[good], row[good], column[good]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from likeness.kernels import kernel
-from likeness.render.separate import NEAR, Region
+from likeness.render.separate import NEAR, TIE, Region
 
 NOWHERE = -(2**30)
 """Cell of a vertex that is not finite or lies too near to the camera's plane."""
@@ -27,7 +27,7 @@ def separating(points: Tensor, region: Region, seen: Tensor, cull: bool, perspec
 
 @kernel
 def _search(points, inside, edges, sides, across, forward, seen, cull, perspective, best):
-    """Writes best (2, H, W): the edges between each pixel and the next one along x and along y, -1 where there is none."""
+    """Writes best (2, H, W): the edge between each pixel and the next one along x and along y, -1 where there is none."""
     height, width = seen.shape
     best[:] = -1
     left, right, top, bottom = _box(seen)
@@ -44,22 +44,24 @@ def _search(points, inside, edges, sides, across, forward, seen, cull, perspecti
         for axis in range(2):
             # from the lower end, included, to the upper one, excluded
             first, last = (min(ya, yb), max(ya, yb)) if axis == 0 else (min(xa, xb), max(xa, xb))
+            lines, places = (height, width) if axis == 0 else (width, height)
             across_a, across_b = np.float64(points[a, 1 - axis]), np.float64(points[b, 1 - axis])
             along_a, along_b = np.float64(points[a, axis]), np.float64(points[b, axis])
-            for line in range(max(first, 0), min(last, height if axis == 0 else width)):
+            for line in range(max(first, 0), min(last, lines)):
                 t = (line + 0.5 - across_a) / (across_b - across_a)
-                x = along_a + t * (along_b - along_a)
-                if not (x >= 0.5 and x < (width if axis == 0 else height) - 0.5):
+                x = along_a + t * (along_b - along_a) - 0.5
+                if not (x > -1.0 and x < places):
                     continue
-                row, column = (line, int(x - 0.5)) if axis == 0 else (int(x - 0.5), line)
-                here = seen[row, column]
-                if here == (seen[row, column + 1] if axis == 0 else seen[row + 1, column]):
-                    continue
-                az, bz = np.float64(points[a, 2]), np.float64(points[b, 2])
-                z = 1 / ((1 - t) / az + t / bz) if perspective else (1 - t) * az + t * bz
-                if z < depth[axis, row, column]:
-                    if _separates(e, axis, here, points, inside, edges, sides, across, forward, cull):
-                        depth[axis, row, column], best[axis, row, column] = z, e
+                for place in range(max(math.floor(x - TIE), 0), min(math.floor(x + TIE), places - 2) + 1):
+                    row, column = (line, place) if axis == 0 else (place, line)
+                    here = seen[row, column]
+                    if here == (seen[row, column + 1] if axis == 0 else seen[row + 1, column]):
+                        continue
+                    az, bz = np.float64(points[a, 2]), np.float64(points[b, 2])
+                    z = 1 / ((1 - t) / az + t / bz) if perspective else (1 - t) * az + t * bz
+                    if z < depth[axis, row, column]:
+                        if _separates(e, axis, here, points, inside, edges, sides, across, forward, cull):
+                            depth[axis, row, column], best[axis, row, column] = z, e
 
 
 @kernel
