@@ -12,6 +12,7 @@ from likeness.assets.correspondence import FEATURES, OUTLINE
 from likeness.fit.bases import LandmarkBases
 from likeness.geometry.alignment import similarity
 from likeness.geometry.rotation import from_axis_angle
+from likeness.losses.landmark import ALONG, outline_tangents
 
 IDENTITY, EXPRESSION = 100, 51
 POSE = slice(151, 158)
@@ -139,11 +140,10 @@ class _Problem:
     def _whitening(self, points: Tensor) -> Tensor:
         """(B, n, 2, 2): takes a residual in mm to standard deviations; along the outline hardly anything counts."""
         ring = torch.tensor(OUTLINE)
-        tangent = points[:, ring.roll(-1), :2] - points[:, ring.roll(1), :2]
-        tangent = tangent / tangent.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+        tangent = outline_tangents(points, OUTLINE)
         across = torch.stack([-tangent[..., 1], tangent[..., 0]], -1)
         whitening = torch.eye(2, dtype=self.dtype).expand(*points.shape[:2], 2, 2).clone()
-        whitening[:, ring] = torch.stack([0.25 * tangent, across], -2)
+        whitening[:, ring] = torch.stack([ALONG * tangent, across], -2)
         for first, (outer, inner, upper, lower) in zip(IRIS_STARTS, LIDS):  # the iris under a closed lid is a guess
             flat = points[..., :2]
             opening = (flat[:, upper] - flat[:, lower]).norm(dim=-1) / (flat[:, outer] - flat[:, inner]).norm(dim=-1)

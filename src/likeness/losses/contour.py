@@ -1,6 +1,9 @@
 """The sliding contour: which vertex of a row is seen as the face's outline depends on how the head is turned.
 
 The one owner of this rule (after Bas et al. 2016, "Fitting a 3D morphable model to edges", and the contour rows of eos).
+It is for sparse jaw points whose model brings rows of candidates (`types.Topology.contour`). Dense landmarks have a ring of
+points that slides along itself instead: `losses.landmark.sliding_distance`, in fits as in training.
+
 A row holds candidate vertices from the front of the cheek outwards. On a turned head the outline on the far side is where
 the surface bends away from the camera, somewhere along the row; on the near side, as on a frontal head, it is where the
 face ends, the row's last vertex.
