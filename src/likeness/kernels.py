@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from numba import njit
 from numba.core import event
@@ -27,7 +28,7 @@ _OURS: set[Callable] = set()
 event.register("numba:compile", _Notice())
 
 
-def kernel(function: Callable, **options: bool) -> Callable:
+def kernel(function: Callable, **options: Any) -> Callable:
     """Compile a kernel on its first call, or load it from the cache.
 
     Never `parallel=True`: its thread layer aborts under concurrent callers and after a fork.

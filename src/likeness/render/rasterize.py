@@ -7,11 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.utils.weak import WeakIdKeyDictionary
 
 from likeness.render import rasterize_numba
 from likeness.render.pool import each_row
 
 _BACKENDS = {"numba": "cpu", "cuda": "cuda", "torch": None}
+_in_range = WeakIdKeyDictionary()
+"""Of triangles on a GPU that were looked at, by tensor: its version, and a number of vertices that they fit."""
 
 
 class Fragments(NamedTuple):
@@ -68,6 +71,7 @@ def rasterize(
     if backend == "torch":
         from likeness.render import rasterize_torch
 
+        _check_range(triangles, points.shape[1])
         outputs = rasterize_torch.rasterize(rows, triangles, size, cull, perspective)
     else:
         outputs = _forward(rows, triangles, *size, cull, perspective)
@@ -93,10 +97,7 @@ def _check(points: torch.Tensor, triangles: torch.Tensor, perspective: bool) -> 
     if len(wrong):
         row, vertex = wrong[0].tolist()
         raise ValueError(f"vertex {vertex} of batch row {row} is not finite: {points[row, vertex].tolist()}")
-    count = points.shape[1]
-    wrong = ((triangles < 0) | (triangles >= count)).any(-1).nonzero()
-    if len(wrong):
-        raise IndexError(f"triangle {wrong[0].item()} names the vertices {triangles[wrong[0].item()].tolist()}; there are {count}")
+    _check_range(triangles, points.shape[1])
     space = points.detach().double()
     if perspective:
         space = space * torch.cat([space[..., 2:], space[..., 2:], torch.ones_like(space[..., 2:])], -1)
@@ -106,6 +107,13 @@ def _check(points: torch.Tensor, triangles: torch.Tensor, perspective: bool) -> 
         row, triangle = wrong[0].tolist()
         names = triangles[triangle].tolist()
         raise ValueError(f"triangle {triangle} of batch row {row} has no area: vertices {names} at {points[row, names].tolist()}")
+
+
+def _check_range(triangles: torch.Tensor, count: int) -> None:
+    wrong = ((triangles < 0) | (triangles >= count)).any(-1).nonzero()
+    if len(wrong):
+        row = wrong[0].item()
+        raise IndexError(f"triangle {row} names the vertices {triangles[row].tolist()}; there are {count}")
 
 
 @torch.library.custom_op("likeness::rasterize", mutates_args=(), device_types="cpu")
@@ -152,14 +160,21 @@ def _backward(
 def _(points, triangles, height, width, cull, perspective):
     from likeness.render import rasterize_cuda
 
-    return rasterize_cuda.forward(points, triangles, height, width, cull, perspective)
+    seen = _in_range.get(triangles)
+    if seen is None or seen[0] != triangles._version or seen[1] > points.shape[1]:  # a look waits for the GPU: once
+        _check_range(triangles, points.shape[1])
+        _in_range[triangles] = triangles._version, points.shape[1]
+    return rasterize_cuda.forward(points.contiguous(), triangles.contiguous(), (height, width), cull, perspective)
 
 
 @_backward.register_kernel("cuda")
 def _(by_barycentric, by_depth, points, triangles, triangle, barycentric, perspective):
     from likeness.render import rasterize_cuda
 
-    return rasterize_cuda.backward(by_barycentric, by_depth, points, triangles, triangle, barycentric, perspective)
+    by_barycentric = torch.zeros_like(barycentric) if by_barycentric is None else by_barycentric.contiguous()
+    by_depth = points.new_zeros(triangle.shape) if by_depth is None else by_depth.contiguous()
+    inputs = points.contiguous(), triangles.contiguous(), triangle.contiguous(), by_barycentric, by_depth
+    return rasterize_cuda.backward(*inputs, perspective)
 
 
 @_forward.register_fake

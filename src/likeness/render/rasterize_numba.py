@@ -13,6 +13,8 @@ that of exact arithmetic.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from likeness.kernels import kernel
@@ -21,6 +23,7 @@ NEAR = 1.0
 """mm in front of the camera; what is nearer is not drawn, and a triangle that crosses this plane in part."""
 LARGEST = 32767
 """Pixels along a side: the cells of the pixel grid are packed by two into 32 bits."""
+_fast = partial(kernel, error_model="numpy")  # a division by zero gives infinity, and no test for it is compiled
 
 
 def rasterize(
@@ -66,27 +69,46 @@ def corners(triangles: np.ndarray, count: int) -> np.ndarray:
         IndexError: When a triangle names a vertex outside the `count` that there are.
     """
     triangles = np.ascontiguousarray(triangles)
-    if triangles.size and (triangles.min() < 0 or triangles.max() >= count):
+    if triangles.dtype == np.int32:
+        wrong = triangles.size and _largest(triangles.ravel()) >= count
+    else:
+        wrong = triangles.size and (triangles.min() < 0 or triangles.max() >= count)
+    if wrong:
         row = int(np.flatnonzero(((triangles < 0) | (triangles >= count)).any(1))[0])
         raise IndexError(f"triangle {row} names the vertices {triangles[row].tolist()}; there are {count}")
     return triangles.astype(np.int32, copy=False)
 
 
 @kernel
-def _cells(points, height, width, perspective, cells):
+def _largest(numbers):
+    """The largest of int32 numbers (n,) read without sign: a negative one is larger than any that is not."""
+    largest = np.uint32(0)
+    for i in range(len(numbers)):
+        largest = max(largest, np.uint32(numbers[i]))
+    return largest
+
+
+@kernel
+def _cells(flat, height, width, near, cells):
     """The first column and row whose centres are not before a vertex, packed; -1 where it needs a closer look.
 
     The centres that a triangle can cover run from its least cell up to the one before its greatest (top-left rule).
     """
-    half, zero = points.dtype.type(0.5), points.dtype.type(0)
-    right, bottom = points.dtype.type(width), points.dtype.type(height)
-    near, far = points.dtype.type(NEAR if perspective else -np.inf), points.dtype.type(np.inf)
-    for i in range(len(points)):
-        x, y, d = points[i, 0], points[i, 1], points[i, 2]
+    real = flat.dtype.type
+    half, zero, far, near = real(0.5), real(0), real(np.inf), real(near)
+    right, bottom = real(width), real(height)
+    for i in range(len(cells)):
+        # one axis, for the stride of a second one is unknown to the compiler, and loads would not be vector instructions
+        x, y, d = flat[3 * i], flat[3 * i + 1], flat[3 * i + 2]
         plain = (abs(x) < far) & (abs(y) < far) & (d > near) & (d < far)
-        column = min(max(np.ceil((x if plain else zero) - half), zero), right)
-        row = min(max(np.ceil((y if plain else zero) - half), zero), bottom)
-        cells[i] = (np.int32(row) << 16 | np.int32(column)) if plain else -1
+        column, row = np.ceil(x - half), np.ceil(y - half)
+        # written out, for these become vector instructions and min and max, which mind NaN, do not
+        column = column if column > zero else zero
+        column = column if column < right else right
+        row = row if row > zero else zero
+        row = row if row < bottom else bottom
+        cell = (np.int32(row) << np.int32(16)) | np.int32(column)
+        cells[i] = cell if plain else np.int32(-1)
 
 
 @kernel
@@ -103,7 +125,7 @@ def _candidates(cells, triangles, found):
     return count
 
 
-@kernel
+@_fast
 def _clipped_box(points, triangle, height, width):
     """Columns and rows (left, right, top, bottom), ends excluded, of the part of a triangle beyond the near plane."""
     left, right, top, bottom = np.inf, -np.inf, np.inf, -np.inf
@@ -128,7 +150,7 @@ def _clipped_box(points, triangle, height, width):
     )  # fmt: skip
 
 
-@kernel
+@_fast
 def draw(points, triangles, cull, perspective, triangle, barycentric, depth):
     """One picture: points (V, 3) and triangles (T, 3) int32, all in range, into (H, W), (H, W, 3) and (H, W)."""
     height, width = triangle.shape
@@ -136,7 +158,7 @@ def draw(points, triangles, cull, perspective, triangle, barycentric, depth):
     barycentric[:] = 0
     depth[:] = np.inf
     cells, found = np.empty(len(points), np.int32), np.empty(len(triangles) + 1, np.int32)
-    _cells(points, height, width, perspective, cells)
+    _cells(points.ravel(), height, width, NEAR if perspective else -np.inf, cells)
     real = points.dtype.type
     for n in range(_candidates(cells, triangles, found)):
         t = found[n]
@@ -182,10 +204,12 @@ def draw(points, triangles, cull, perspective, triangle, barycentric, depth):
                         continue
                 share = 1 / (wa + wb + wc)
                 wa, wb, wc = wa * share, wb * share, wc * share
-                z = real(wa * az + wb * bz + wc * cz)
-                best = depth[row, column]
+                z = wa * az + wb * bz + wc * cz
+                if not z > nearest:
+                    continue
+                z, best = real(z), depth[row, column]
                 # of equally near triangles the first wins; a sum that overflowed makes z no number
-                if z >= nearest and (z < best or (z == best and t < triangle[row, column])):
+                if z < best or (z == best and t < triangle[row, column]):
                     depth[row, column] = z
                     triangle[row, column] = t
                     barycentric[row, column, 0] = wa
@@ -193,7 +217,7 @@ def draw(points, triangles, cull, perspective, triangle, barycentric, depth):
                     barycentric[row, column, 2] = wc
 
 
-@kernel
+@_fast
 def pull_back(points, triangles, perspective, triangle, barycentric, by_weight, by_depth, result):
     """Writes d loss / d points (V, 3) for gradients by weight (H, W, 3) and by depth (H, W), triangle ids held.
 
@@ -202,39 +226,38 @@ def pull_back(points, triangles, perspective, triangle, barycentric, by_weight, 
     """
     result[:] = 0
     height, width = triangle.shape
+    real = points.dtype.type
     for row in range(height):
         for column in range(width):
             t = triangle[row, column]
             if t < 0:
                 continue
             a, b, c = np.uint64(triangles[t, 0]), np.uint64(triangles[t, 1]), np.uint64(triangles[t, 2])
-            az, bz, cz = np.float64(points[a, 2]), np.float64(points[b, 2]), np.float64(points[c, 2])
-            xa, xb, xc = points[a, 0] - (column + 0.5), points[b, 0] - (column + 0.5), points[c, 0] - (column + 0.5)
-            ya, yb, yc = points[a, 1] - (row + 0.5), points[b, 1] - (row + 0.5), points[c, 1] - (row + 0.5)
+            x, y = column + 0.5, row + 0.5
+            xa, xb, xc = points[a, 0] - x, points[b, 0] - x, points[c, 0] - x
+            ya, yb, yc = points[a, 1] - y, points[b, 1] - y, points[c, 1] - y
+            za, zb, zc = np.float64(points[a, 2]), np.float64(points[b, 2]), np.float64(points[c, 2])
             wa, wb, wc = barycentric[row, column, 0], barycentric[row, column, 1], barycentric[row, column, 2]
             z = np.float64(by_depth[row, column])
-            ga, gb, gc = by_weight[row, column, 0] + z * az, by_weight[row, column, 1] + z * bz, by_weight[row, column, 2] + z * cz
+            ga, gb, gc = by_weight[row, column, 0] + z * za, by_weight[row, column, 1] + z * zb, by_weight[row, column, 2] + z * zc
             mean = ga * wa + gb * wb + gc * wc
             ga, gb, gc = ga - mean, gb - mean, gc - mean
             ka = kb = kc = 1.0
+            inverse = 0.0
             if perspective:
-                ka, kb, kc = bz * cz, az * cz, az * bz
+                ka, kb, kc = zb * zc, za * zc, za * zb
+                inverse = 1 / (za * ka)
             share = 1 / (ka * (xb * yc - yb * xc) + kb * (xc * ya - yc * xa) + kc * (xa * yb - ya * xb))
             ea, eb, ec = ga * ka * share, gb * kb * share, gc * kc * share
-            result[a, 0] += ec * yb - eb * yc
-            result[a, 1] += eb * xc - ec * xb
-            result[b, 0] += ea * yc - ec * ya
-            result[b, 1] += ec * xa - ea * xc
-            result[c, 0] += eb * ya - ea * yb
-            result[c, 1] += ea * xb - eb * xa
-            if perspective:
-                result[a, 2] += wa * (z - ga / az)
-                result[b, 2] += wb * (z - gb / bz)
-                result[c, 2] += wc * (z - gc / cz)
-            else:
-                result[a, 2] += wa * z
-                result[b, 2] += wb * z
-                result[c, 2] += wc * z
+            result[a, 0] += real(ec * yb - eb * yc)
+            result[a, 1] += real(eb * xc - ec * xb)
+            result[a, 2] += real(wa * (z - ga * ka * inverse))
+            result[b, 0] += real(ea * yc - ec * ya)
+            result[b, 1] += real(ec * xa - ea * xc)
+            result[b, 2] += real(wb * (z - gb * kb * inverse))
+            result[c, 0] += real(eb * ya - ea * yb)
+            result[c, 1] += real(ea * xb - eb * xa)
+            result[c, 2] += real(wc * (z - gc * kc * inverse))
 
 
 @kernel
