@@ -154,3 +154,15 @@ def test_names_of_terms_are_names_of_losses():
     lesson = Points(_Items(_batch(recipe)))
     check(lesson)
     assert set(lesson.losses(_batch(recipe), lesson.stages[0])) == {"points"}
+
+
+def test_options_of_training_are_those_of_the_loop_and_keep_each_lessons_defaults():
+    import tyro
+
+    from likeness.cli.regressor import Points, Regressor
+    from likeness.cli.train import Finder
+
+    points, regressor = tyro.cli(Points, args=[]), tyro.cli(Regressor, args=["--batch", "8", "--workers", "0"])
+    assert points.settings.seed == 1 and regressor.settings.seed == 2 and regressor.settings.clip == 5.0
+    assert regressor.settings.batch == 8 and regressor.settings.workers == 0 and points.settings.batch == 64
+    assert tyro.cli(Finder, args=["--seed", "7"]).settings.identity()["seed"] == 7

@@ -53,7 +53,7 @@ class Finder:
     export: Path | None = None
     """Write the ONNX file here when done; by default finder.onnx in the output folder."""
     threshold: float = 0.4
-    """Score written into the file (see `likeness evaluate-finder --choose`)."""
+    """Score written into the file (see `likeness evaluate finder --choose`)."""
     export_only: bool = False
     """Do not train: export the checkpoint in the output folder."""
 
