@@ -48,12 +48,13 @@ def test_pairs_are_counted_once():
 
 
 def test_recall_by_hand():
-    photos = Embeddings(np.array(["a1", "a2", "b1"]), np.array(["a", "a", "b"]), np.array([[1, 0.0], [0.6, 0.8], [0.8, 0.6]]))
+    vectors = np.array([[1, 0.0], [0.6, 0.8], [0.8, 0.6]])
+    photos = Embeddings(np.array(["a1", "a2", "b1"]), np.array(["a", "a", "b"]), vectors)
     renderings = Embeddings(np.array(["a1", "b1"]), np.array(["a", "b"]), np.array([[1, 0.1], [0.1, 1.0]]))
     np.testing.assert_array_equal(recall(renderings, photos, 1), [1, 0])
     np.testing.assert_array_equal(recall(renderings, photos, 2), [1, 1])
     np.testing.assert_array_equal(recall(renderings, photos, 1, own=False), [0, np.nan])
-    np.testing.assert_allclose(own_similarity(renderings, photos), cosine([[1, 0.1], [0.1, 1]], [[1, 0], [0.8, 0.6]])[[0, 1], [0, 1]])
+    np.testing.assert_allclose(own_similarity(renderings, photos), np.diag(cosine(renderings.vectors, vectors[[0, 2]])))
 
 
 def test_scores_get_worse_when_renderings_look_less_like_their_photos():

@@ -50,6 +50,24 @@ COMMANDS = {
     "evaluate landmarks": Command("evaluate", "EvaluateLandmarks", "evaluate_landmarks", "measure landmarks on photos"),
     "evaluate shape": Command("evaluate", "EvaluateShape", "evaluate_shape", "measure shapes on renders"),
     "evaluate scan": Command("evaluate", "EvaluateScan", "evaluate_scan", "measure shapes on a head scan"),
+    "evaluate micc": Command("evaluate_surfaces", "EvaluateMicc", "evaluate_micc", "MICC: point to plane, mm"),
+    "evaluate now": Command("evaluate_surfaces", "EvaluateNow", "evaluate_now", "NoW: scan to mesh, mm"),
+    "evaluate realy": Command("evaluate_surfaces", "EvaluateRealy", "evaluate_realy", "nose, mouth, forehead, cheek, mm"),
+    "evaluate facescape": Command("evaluate_surfaces", "EvaluateFacescape", "evaluate_facescape", "FaceScape, mm"),
+    "evaluate facewarehouse": Command("evaluate_surfaces", "EvaluateFacewarehouse", "evaluate_facewarehouse", "FaceWarehouse, mm"),
+    "evaluate bu3dfe": Command("evaluate_vertices", "EvaluateBu3dfe", "evaluate_bu3dfe", "BU-3DFE: per-vertex RMSE, mm"),
+    "evaluate distinctiveness": Command(
+        "evaluate_vertices", "EvaluateDistinctiveness", "evaluate_distinctiveness", "what comes back of what is special"
+    ),
+    "evaluate expression": Command("evaluate_vertices", "EvaluateExpression", "evaluate_expression", "on neutral photos, mm"),
+    "evaluate aflw2000": Command("evaluate_points", "EvaluateAflw2000", "evaluate_aflw2000", "68 points by yaw, % of box"),
+    "evaluate nme2d": Command("evaluate_points", "EvaluateNme2d", "evaluate_nme2d", "68 points, % of eye distance"),
+    "evaluate pose": Command("evaluate_points", "EvaluatePose", "evaluate_pose", "head pose, degrees"),
+    "evaluate steadiness": Command("evaluate_points", "EvaluateSteadiness", "evaluate_steadiness", "jitter and lag of clips"),
+    "evaluate photometric": Command("evaluate_pictures", "EvaluatePhotometric", "evaluate_photometric", "renderings over photos"),
+    "evaluate texture": Command("evaluate_pictures", "EvaluateTexture", "evaluate_texture", "textures, l2,1"),
+    "evaluate lips": Command("evaluate_pictures", "EvaluateLips", "evaluate_lips", "lips, intersection over union"),
+    "evaluate identity": Command("evaluate_pictures", "EvaluateIdentity", "evaluate_identity", "embeddings: EMD and recall"),
 }
 """Name on the command line, one or two words -> where it is."""
 PRODUCT = ("reconstruct", "demo", "sheet", "models")
@@ -114,7 +132,7 @@ def overview(commands: dict[str, Command]) -> int:
     """Print the commands, one line each."""
     show("Usage: likeness COMMAND [OPTIONS]        from a photo to a textured, animatable 3D face\n")
     for name, command in commands.items():
-        show(f"  {name:<20}{command.help}")
+        show(f"  {name:<26}{command.help}")
     show("\n`likeness COMMAND --help` lists a command's options; `likeness --version` the version.")
     if set(PRODUCT) <= set(commands):
         show(f"Commands other than {', '.join(PRODUCT)} need more: pip install 'likeness[learn]'.")

@@ -26,11 +26,13 @@ def photometric_error(rendering: np.ndarray, photo: np.ndarray, covered: np.ndar
     }
 
 
-def texture_error(predicted: np.ndarray, truth: np.ndarray, face: np.ndarray, known: np.ndarray | None = None) -> dict[str, float]:
+def texture_error(
+    predicted: np.ndarray, truth: np.ndarray, face: np.ndarray, known: np.ndarray | None = None
+) -> dict[str, float]:
     """l2,1 error: colour distance, averaged over the face portion of the picture or chart.
 
-    Tran et al. 2019, table 1 and eq. 3: l2 over the channels, l1 (a mean) over the pixels, so that few wild pixels do not
-    rule. A texel of the face that the prediction lacks counts as black: leaving it out would reward leaving out.
+    Tran et al. 2019, table 1 and eq. 3: l2 over the channels, l1 (a mean) over the pixels, so that few wild pixels do
+    not rule. A texel of the face that the prediction lacks counts as black: leaving it out would reward leaving out.
 
     Args:
         predicted, truth: (h, w, 3) in [0, 1], in one chart.

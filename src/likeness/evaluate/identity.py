@@ -24,8 +24,9 @@ class Embeddings:
 
 def cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Cosine similarities (n, m) of vectors (n, d) and (m, d)."""
-    first, second = (v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (np.asarray(first, float), np.asarray(second, float)))
-    return first @ second.T
+    first, second = np.asarray(first, float), np.asarray(second, float)
+    lengths = np.linalg.norm(first, axis=1)[:, None] * np.linalg.norm(second, axis=1)
+    return first @ second.T / lengths
 
 
 def pair_similarities(embeddings: Embeddings) -> tuple[np.ndarray, np.ndarray]:

@@ -13,8 +13,8 @@ from likeness.evaluate.meshes import POINT_SUFFIXES, find, read_points
 from likeness.types import Embedding
 
 SEVEN_OF_68 = (36, 39, 42, 45, 33, 48, 54)
-"""NoW's seven among the Multi-PIE 68: outer and inner corner of the right eye, inner and outer of the left, the bottom of
-the nose (not its tip), right and left corner of the mouth (Sanyal et al. 2019; order of its public landmark files)."""
+"""NoW's seven among the Multi-PIE 68: outer and inner corner of the right eye, inner and outer of the left, the bottom
+of the nose (not its tip), right and left corner of the mouth (Sanyal et al. 2019; in the order of its files)."""
 NOSE_TIP_68 = 30
 ICT_WHOLE = 26719
 """Vertices of the whole ICT head."""
@@ -26,13 +26,13 @@ REGIONS: dict[str, tuple[int, ...]] = {
     "forehead": (*range(17, 28), 36, 39, 42, 45),
     "cheek": (1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 31, 35, 36, 40, 41, 45, 46, 47, 48, 54),
 }
-"""Key points that lay each region in place: rows of the 68. The regions are those of REALY (Chai et al. 2022); the points
-are ours, so that every topology with the 68 can be scored. REALY itself has 85 points on its own topology."""
+"""Key points that lay each region in place: rows of the 68. The regions are those of REALY (Chai et al. 2022); the
+points are ours, so that every topology with the 68 can be scored. REALY itself has 85 points on its own topology."""
 
 
 @cache
 def _topologies() -> dict[str, dict[int, Embedding]]:
-    """The 68 on the topologies that this package knows, by name and number of vertices: whole heads, and their skin alone."""
+    """The 68 on the topologies that this package knows, by name and number of vertices: heads, and their skin alone."""
     model, ours = builtin.load(), {}
     for topology in (model.topology(level) for level in ("base", "dense")):
         ours |= {count: topology.landmarks["68"] for count in (len(topology.uv), topology.parts["skin"].stop)}
@@ -55,8 +55,8 @@ def known(count: int, name: str | None = None) -> Embedding | None:
 def read(path: Path) -> Embedding:
     """Key points of any other topology, such as FLAME's or BFM's, of which nothing ships here.
 
-    The file has a row a key point, in Multi-PIE order (68, or 51 without the jaw, or NoW's seven): a vertex number, from
-    0, or three vertex numbers and three weights. A model's own face-and-weights embedding becomes such rows by
+    The file has a row a key point, in Multi-PIE order (68, or 51 without the jaw, or NoW's seven): a vertex number,
+    from 0, or three vertex numbers and three weights. A model's own face-and-weights embedding becomes such rows by
     `triangles[face]`.
 
     Raises:
@@ -95,11 +95,12 @@ def locate(path: Path, vertices: np.ndarray, given: Embedding | str | None = Non
         embedding = known(len(vertices), given) if given is None or isinstance(given, str) else given
         if embedding is None:
             raise AssetError(
-                f"{path}: no key points: put {path.stem}.txt beside it or give --keypoints; its {len(vertices)} vertices "
-                "do not tell the builtin or the ICT topology"
+                f"{path}: no key points: put {path.stem}.txt beside it or give --keypoints; its {len(vertices)} "
+                "vertices do not tell the builtin or the ICT topology"
             ) from None
-        if embedding.vertices.max() >= len(vertices):
-            raise AssetError(f"{path}: key point on vertex {embedding.vertices.max()}, but there are {len(vertices)}") from None
+        last = embedding.vertices.max()
+        if last >= len(vertices):
+            raise AssetError(f"{path}: a key point on vertex {last}, but there are {len(vertices)}") from None
         return embedding.points(vertices)
     points = read_points(beside)
     if points.shape[1] != 3:

@@ -16,6 +16,9 @@ FACE_SIZE = (100.0, 1000.0)
 """Diagonal of the box around a face, a head, or a head with shoulders, mm. Ours."""
 TANGLED = 0.01
 """Share of edges with three or more triangles from which a mesh is refused. Ours: raw scans have a few."""
+FLAT = 1e-10
+"""Double area, in squared diagonals of the mesh, up to which a triangle counts as one without area: 2 um by 2 um of a
+face. Not nothing, because a text file of few digits turns nothing into a little."""
 SUFFIXES = (".obj", ".ply", ".npz", ".npy", ".wrl")
 """In the order in which they are looked for."""
 
@@ -71,7 +74,8 @@ def checked(vertices: np.ndarray, triangles: np.ndarray, name: str, surface: boo
         raise AssetError(f"{name}: empty, no vertices")
     wrong = np.flatnonzero(~np.isfinite(vertices).all(1))
     if len(wrong):
-        raise AssetError(f"{name}: {len(wrong)} of {len(vertices)} vertices are NaN or infinite, the first is {wrong[0]}")
+        count = f"{len(wrong)} of {len(vertices)}"
+        raise AssetError(f"{name}: {count} vertices are NaN or infinite, the first is {wrong[0]}")
     if surface and not len(triangles):
         raise AssetError(f"{name}: {len(vertices)} points without triangles, but a surface is needed")
     if len(triangles) and (triangles.min() < 0 or triangles.max() >= len(vertices)):
@@ -80,7 +84,7 @@ def checked(vertices: np.ndarray, triangles: np.ndarray, name: str, surface: boo
     triangles = triangles.astype(np.int32).reshape(-1, 3)
     corners = vertices[triangles]
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    solid = areas > 0
+    solid = areas > FLAT * diagonal(vertices) ** 2
     if surface and not solid.any():
         raise AssetError(f"{name}: all {len(triangles)} triangles are without area")
     triangles = np.ascontiguousarray(triangles[solid])
@@ -96,8 +100,8 @@ def tangled(triangles: np.ndarray) -> float:
     """Share of the edges that belong to three triangles or more."""
     if not len(triangles):
         return 0.0
-    sides = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), 1).astype(np.int64)
-    _, counts = np.unique(sides[:, 0] * (triangles.max() + 1) + sides[:, 1], return_counts=True)
+    sides = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64)
+    _, counts = np.unique(sides.min(1) * (sides.max() + 1) + sides.max(1), return_counts=True)
     return float((counts > 2).mean())
 
 
@@ -123,7 +127,8 @@ def in_millimetres(mesh: Mesh, unit: str, name: str) -> Mesh:
     guess = unit_of(mesh.vertices)
     if guess != unit:
         looks = f"looks like {guess}" if guess else "no face has this size in any unit"
-        raise AssetError(f"{name}: said to be in {unit}, but it is {diagonal(mesh.vertices):.3g} {unit} across: {looks}")
+        size = f"{diagonal(mesh.vertices):.3g} {unit} across"
+        raise AssetError(f"{name}: said to be in {unit}, but it is {size}: {looks}")
     return replace(mesh, vertices=mesh.vertices * UNITS[unit])
 
 

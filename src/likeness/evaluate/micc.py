@@ -4,9 +4,9 @@ Genova et al. 2018, sec. 4.2: the scan is cropped to 95 mm around the tip of the
 the alignment, and the symmetric point-to-plane distance counts within the region of intersection. Deng et al. 2022,
 sec. 5.2 do the same with meshes averaged over a clip, on MICC and on FaceScape.
 
-Left open there and chosen here: the plane is that of the interpolated vertex normals, "symmetric" is the mean of the two
-directions, each direction weighs points by their area (so that density does not count), and the region of intersection
-has neither border of the two surfaces nor pairs that face apart.
+Left open there and chosen here: the plane is that of the interpolated vertex normals, "symmetric" is the mean of the
+two directions, each direction weighs points by their area (so that density does not count), and the region of
+intersection has neither border of the two surfaces nor pairs that face apart.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def point_to_plane(
 def mean_of_clip(shapes: Sequence[np.ndarray]) -> np.ndarray:
     """The mean mesh (V, 3) of a clip's frames ("deng2022": "we average the resulting meshes from all the frames").
 
-    The frames are laid onto the first by similarity, so that a frame of reference that follows the head does no harm. The
-    variant "genova2018" averages the encoder's codes instead, which only the method itself can do: it gives one mesh.
+    The frames are laid onto the first by similarity, so that a frame of reference that follows the head does no harm.
+    The variant "genova2018" averages the encoder's codes instead, which only the method can do: it gives one mesh.
 
     Raises:
         AssetError: No frames, or of different topologies.

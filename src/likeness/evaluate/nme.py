@@ -65,7 +65,7 @@ def yaw_bin(yaw: np.ndarray) -> np.ndarray:
 
 
 def by_yaw(errors: np.ndarray, yaw: np.ndarray) -> dict[str, float]:
-    """Mean error by yaw bin, their mean and standard deviation ("balanced": every bin counts alike), and the plain mean.
+    """Mean error by yaw bin, and the mean and standard deviation of the bins ("balanced": every bin counts alike).
 
     Args:
         errors: (n,) of one metric.

@@ -1,8 +1,9 @@
 """NoW: scan-to-mesh distance after alignment by seven landmarks and the whole face, with scale or (metrical) without.
 
 Sanyal et al. 2019, "Learning to regress 3D face shape and expression from an image without 3D supervision", sec. 5; the
-metrical variant is that of Zielonka et al. 2022, "Towards metrical reconstruction of human faces". Crop and weights as in
-the public evaluation: every scan vertex of the face counts alike, and none is left out, not even where the mesh has ended.
+metrical variant is that of Zielonka et al. 2022, "Towards metrical reconstruction of human faces". Crop and weights as
+in the public evaluation: every scan vertex of the face counts alike, and none is left out, not even where the mesh has
+ended.
 """
 
 from __future__ import annotations

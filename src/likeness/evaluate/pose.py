@@ -7,7 +7,7 @@ import numpy as np
 from likeness.geometry.rotation import from_axis_angle, from_euler
 
 TOO_FAR = 99.0
-"""AFLW2000 photos with an angle beyond this are left out by custom, 31 of 2,000 (Ruiz et al. 2018, "Hopenet", sec. 4.1)."""
+"""AFLW2000 photos with an angle beyond this are left out by custom (Ruiz et al. 2018, "Hopenet", sec. 4.1)."""
 
 
 def aflw_rotation(pitch: np.ndarray, yaw: np.ndarray, roll: np.ndarray) -> np.ndarray:
@@ -22,7 +22,7 @@ def aflw_rotation(pitch: np.ndarray, yaw: np.ndarray, roll: np.ndarray) -> np.nd
 
 
 def aflw_angles(rotation: np.ndarray) -> np.ndarray:
-    """AFLW2000's (yaw, pitch, roll) (..., 3) in degrees of our rotations (..., 3, 3); inverse of `aflw_rotation`, |yaw| < 90."""
+    """AFLW2000's (yaw, pitch, roll) (..., 3) in degrees of our rotations (..., 3, 3), for |yaw| < 90."""
     yaw = -np.arcsin(np.clip(rotation[..., 0, 2], -1, 1))
     pitch = np.arctan2(rotation[..., 1, 2], rotation[..., 2, 2])
     roll = np.arctan2(rotation[..., 0, 1], rotation[..., 0, 0])

@@ -1,10 +1,10 @@
 """Region by region: nose, mouth, forehead and cheek are each laid in place by themselves before they are measured.
 
 After REALY (Chai et al. 2022, "REALY: Rethinking the evaluation of 3D face reconstruction"): one alignment of the whole
-face lets a wrong chin push a right nose out of place. Here as there, a region is first placed by key points with the whole
-face's scale, then by rigid ICP; here, other than there, distances go to the closest point of the aligned prediction, and
-no second, non-rigid step looks for better partners, and the key points are ours. So the numbers are "REALY-style" and not
-comparable with REALY's table.
+face lets a wrong chin push a right nose out of place. Here as there, a region is first placed by key points with the
+whole face's scale, then by rigid ICP; here, other than there, distances go to the closest point of the aligned
+prediction, no second, non-rigid step looks for better partners, and the key points are ours. So the numbers are
+"REALY-style" and not comparable with REALY's table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from likeness.errors import AssetError
 from likeness.evaluate.keypoints import REGIONS, rows_of_68
-from likeness.evaluate.meshes import Mesh
+from likeness.evaluate.meshes import Mesh, checked
 from likeness.evaluate.surfaces import align, kept, plain_distances, start_motion, used
 from likeness.geometry.mesh import vertex_areas
 from likeness.types import Topology
@@ -62,5 +62,5 @@ def regions_of(vertices: np.ndarray, topology: Topology) -> dict[str, Mesh]:
         "nose": masks["nose"], "mouth": masks["upper_lip"] | masks["lower_lip"],
         "forehead": masks["forehead"] | masks["brow_left"] | masks["brow_right"], "cheek": masks["cheeks"],
     }  # fmt: skip
-    whole = Mesh(np.asarray(vertices, np.float64), topology.triangles)
+    whole = checked(vertices, topology.triangles, "our topology")
     return {name: kept(whole, mask) for name, mask in named.items()}

@@ -28,7 +28,7 @@ class Scores:
         names: (n,) items, in order.
         values: Metric -> (n,) one number an item, NaN where an item has none.
         failures: Item -> one line why it could not be scored. No failed item is among `names`.
-        groups: (n,) who or what each item belongs to (the person); items of a group are not independent. Empty: each its own.
+        groups: (n,) who each item belongs to (the person); items of a group are not independent. Empty: each its own.
         whole: Metric -> one number of the whole set that is no mean over items (a recall, a median over all points).
         curves: Name -> (2, k): abscissa and ordinate, such as a cumulative error curve.
         remarks: Item -> one line on a fault that did not forbid its score.
@@ -69,7 +69,11 @@ class Measured(NamedTuple):
 
 
 def collect(
-    protocol: str, unit: str, names: Sequence[str], measure: Callable[[str], Measured], groups: Mapping[str, str] | None = None
+    protocol: str,
+    unit: str,
+    names: Sequence[str],
+    measure: Callable[[str], Measured],
+    groups: Mapping[str, str] | None = None,
 ) -> tuple[Scores, list[np.ndarray]]:
     """Measure every item; one that cannot be scored becomes a failure and does not stop the others.
 
@@ -203,7 +207,8 @@ def write(scores: Scores, folder: Path) -> None:
         "failures": dict(scores.failures),
         "remarks": dict(scores.remarks),
     }
-    (folder / "report.json").write_text(json.dumps(_plain(report), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(_plain(report), indent=2, ensure_ascii=False) + "\n"
+    (folder / "report.json").write_text(text, encoding="utf-8")
 
 
 def _number(value: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 REST = 0.25
-"""The face rests where no true point moves more than this a frame, px or mm. Ours: about what landmarks by hand wander."""
+"""The face rests where no true point moves more than this a frame, px or mm. Ours."""
 
 
 def jitter(points: np.ndarray, rest: np.ndarray | None = None) -> float:
@@ -27,7 +27,7 @@ def jitter(points: np.ndarray, rest: np.ndarray | None = None) -> float:
     counts = rest[1:-1] & rest[2:] & rest[:-2]
     if not counts.any():
         return float("nan")
-    return float(np.sqrt(np.mean(bend[counts] ** 2) / 1.5))  # the variance of noise minus half its neighbours is 1.5 s^2
+    return float(np.sqrt(np.mean(bend[counts] ** 2) / 1.5))  # noise less the mean of its neighbours: 1.5 s^2
 
 
 def resting(truth: np.ndarray, most: float = REST) -> np.ndarray:

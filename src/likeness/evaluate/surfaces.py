@@ -69,7 +69,8 @@ def start_motion(predicted: np.ndarray, truth: np.ndarray, scale: bool) -> Simil
         AssetError: Fewer than three, of different number, or all on one line.
     """
     if predicted.shape != truth.shape or len(predicted) < 3:
-        raise AssetError(f"{len(predicted)} key points of the prediction, {len(truth)} of the truth; three pairs are needed")
+        counts = f"{len(predicted)} key points of the prediction, {len(truth)} of the truth"
+        raise AssetError(f"{counts}; three pairs are needed")
     for points in (predicted, truth):
         spread = np.linalg.svd(points - points.mean(0), compute_uv=False)
         if not spread[1] > 1e-6 * spread[0]:
@@ -77,7 +78,9 @@ def start_motion(predicted: np.ndarray, truth: np.ndarray, scale: bool) -> Simil
     return similarity(predicted, truth, scale=scale)
 
 
-def align(prediction: Mesh, truth: Mesh, start: Similarity, scale: bool, border: bool = True, area: bool = True) -> Mesh:
+def align(
+    prediction: Mesh, truth: Mesh, start: Similarity, scale: bool, border: bool = True, area: bool = True
+) -> Mesh:
     """The prediction, laid onto the truth by iterated closest points (point to plane) over the region that both have.
 
     Args:
@@ -116,8 +119,8 @@ def _some(count: int) -> np.ndarray:
 def distances(points: Mesh, surface: Mesh) -> Distances:
     """From every vertex of one mesh to another mesh, over the region that both have.
 
-    The plane is that of the vertex normals, interpolated at the closest point: the normal of one triangle would depend on
-    which of several equally near triangles comes first.
+    The plane is that of the vertex normals, interpolated at the closest point: the normal of one triangle would depend
+    on which of several equally near triangles comes first.
     """
     normals = vertex_normals(points.vertices, points.triangles)
     border = border_vertices(surface.triangles, len(surface.vertices))

@@ -1,0 +1,247 @@
+"""`likeness evaluate micc | facescape | facewarehouse | now | realy`: surfaces that do not correspond."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from likeness.cli.protocols import Folders, finish, need
+from likeness.errors import AssetError
+from likeness.evaluate import facewarehouse, keypoints, meshes, micc, now, realy
+from likeness.evaluate.layouts import micc as micc_layout
+from likeness.evaluate.layouts import now as now_layout
+from likeness.evaluate.layouts.pairs import Pairs, pairs
+from likeness.evaluate.meshes import Mesh
+from likeness.evaluate.scores import Measured, collect
+
+Unit = Literal["mm", "cm", "dm", "m", "um"]
+
+
+@dataclass(frozen=True)
+class Surfaces(Folders):
+    """Options of all commands on surfaces."""
+
+    keypoints: str | None = None
+    """Where the 68 (or 51, or 7) key points lie on the predictions: builtin, ict, or a file of vertex numbers. By
+    default a file beside each mesh, else by the number of vertices."""
+    truth_keypoints: str | None = None
+    """The same for the truth."""
+    truth_unit: Unit = "mm"
+    """Unit of the truth."""
+
+
+@dataclass(frozen=True)
+class EvaluateMicc(Surfaces):
+    """MICC Florence: symmetric point-to-plane mm within 95 mm of the nose tip, after ICP with scale."""
+
+    clip: Literal["genova2018", "deng2022"] = "genova2018"
+    """How a clip becomes one mesh: genova2018 wants one mesh, which the method made of its averaged codes; deng2022
+    averages the meshes of the clip's frames."""
+    nose_tip: int | None = None
+    """Row of the nose tip among the key points; by default that of 68 or 51 points, and the fifth of seven."""
+
+
+@dataclass(frozen=True)
+class EvaluateFacescape(Surfaces):
+    """FaceScape: symmetric point-to-plane mm to the registered mesh, uncropped, after ICP with scale."""
+
+    only: str = "*"
+    """Pattern of the truth's file names, as 1_neutral.obj."""
+
+
+@dataclass(frozen=True)
+class EvaluateFacewarehouse(Surfaces):
+    """FaceWarehouse: mm to the closest point of the true mesh, after ICP with scale; mean and largest."""
+
+    only: str = "*"
+    """Pattern of the truth's file names, as pose_*.obj."""
+
+
+@dataclass(frozen=True)
+class EvaluateNow(Surfaces):
+    """NoW: scan-to-mesh mm after alignment by seven landmarks and the face; median, mean, std, cumulative curve."""
+
+    metrical: bool = False
+    """Align without scale: the size of the face must be right. Needs --unit."""
+    unit: Unit | None = None
+    """Unit of the predictions, for --metrical."""
+    challenge: Literal["all", "multiview_neutral", "multiview_expressions", "multiview_occlusions", "selfie"] = "all"
+    """Only these images."""
+
+
+@dataclass(frozen=True)
+class EvaluateRealy(Surfaces):
+    """REALY-style: mm of nose, mouth, forehead and cheek, each aligned by itself.
+
+    The truth is a mesh NAME.obj of the builtin topology, or for scans NAME/nose.obj, NAME/mouth.obj, NAME/forehead.obj,
+    NAME/cheek.obj, with the 68 key points in NAME.txt.
+    """
+
+
+def _nose_tip(points: np.ndarray, row: int | None, name: str) -> np.ndarray:
+    if row is None:
+        row = {68: keypoints.NOSE_TIP_68, 51: keypoints.NOSE_TIP_68 - 17, 7: 4}.get(len(points), len(points))
+    need(0 <= row < len(points), f"{name}: {len(points)} key points; say with --nose-tip which is the tip of the nose")
+    return points[row]
+
+
+def _marks(given: str | None):
+    """What an option says of key points: a name, a file read, or nothing."""
+    return given if given is None or given in keypoints.TOPOLOGIES else keypoints.read(Path(given))
+
+
+def _points_in_mm(path: Path, mesh: Mesh, marks, unit: str) -> np.ndarray:
+    """Key points of a true mesh in mm. `mesh` has been brought to mm; files beside it have its file's unit."""
+    factor = meshes.UNITS[unit]
+    return keypoints.locate(path, mesh.vertices / factor, marks) * factor
+
+
+def _read_clip(frames: Sequence[Path], marks) -> tuple[Mesh, np.ndarray]:
+    """The mesh of a prediction and its key points; of several frames their mean, key points moved along."""
+    first = meshes.read(frames[0])
+    points = keypoints.locate(frames[0], first.vertices, marks)
+    if len(frames) > 1:
+        first = replace(first, vertices=micc.mean_of_clip([meshes.read(path).vertices for path in frames]))
+        if isinstance(marks, str) or marks is None:
+            marks = keypoints.known(len(first.vertices), marks)
+        if marks is not None:
+            points = marks.points(first.vertices)  # points from a file stay those of the first frame: it sets the place
+    return first, points
+
+
+def evaluate_micc(config: EvaluateMicc) -> int:
+    """Score clips against scans."""
+    marks, true_marks = _marks(config.keypoints), _marks(config.truth_keypoints)
+    need(true_marks is None, "MICC's scans share no topology: give each its key points, not --truth-keypoints")
+    items = micc_layout.clips(config.predictions, config.truth)
+
+    def measure(name: str) -> Measured:
+        clip = items[name]
+        if isinstance(clip, AssetError):
+            raise clip
+        need(
+            config.clip == "deng2022" or len(clip.frames) == 1,
+            f"{name}: {len(clip.frames)} frames, but genova2018 wants one mesh of averaged codes; see --clip",
+        )
+        scan = meshes.read(clip.scan, config.truth_unit)
+        truth = meshes.read_points(clip.landmarks) * meshes.UNITS[config.truth_unit]
+        prediction, points = _read_clip(clip.frames, marks)
+        tip = _nose_tip(truth, config.nose_tip, str(clip.landmarks))
+        values = micc.point_to_plane(prediction, scan, points, truth, tip)
+        return Measured(values, remark=prediction.remark or scan.remark)
+
+    people = {name: name.split("/")[0] for name in items}
+    scores, _ = collect(f"micc, {config.clip}", "mm", list(items), measure, people)
+    return finish(scores, config.output)
+
+
+def _measure_pairs(config: EvaluateFacescape | EvaluateFacewarehouse, found: Pairs, measure):
+    marks, true_marks = _marks(config.keypoints), _marks(config.truth_keypoints)
+
+    def one(name: str) -> Measured:
+        truth = meshes.read(found.truth[name], config.truth_unit)
+        points = _points_in_mm(found.truth[name], truth, true_marks, config.truth_unit)
+        prediction, predicted = _read_clip(found.frames(name), marks)
+        return Measured(measure(prediction, truth, predicted, points), remark=prediction.remark or truth.remark)
+
+    return one
+
+
+def evaluate_facescape(config: EvaluateFacescape) -> int:
+    """Score meshes, or the mean of several views' meshes, against FaceScape's registered ones."""
+    found = pairs(config.predictions, config.truth, meshes.SUFFIXES, config.only)
+    measure = _measure_pairs(config, found, lambda *args: micc.point_to_plane(*args, None))
+    scores, _ = collect("facescape", "mm", found.names, measure, {name: found.person(name) for name in found.names})
+    return finish(scores, config.output, found.strays)
+
+
+def evaluate_facewarehouse(config: EvaluateFacewarehouse) -> int:
+    """Score meshes against FaceWarehouse's."""
+    found = pairs(config.predictions, config.truth, meshes.SUFFIXES, config.only)
+    measure = _measure_pairs(config, found, facewarehouse.closest_distance)
+    scores, _ = collect("facewarehouse", "mm", found.names, measure, {name: found.person(name) for name in found.names})
+    return finish(scores, config.output, found.strays)
+
+
+def evaluate_now(config: EvaluateNow) -> int:
+    """Score meshes against NoW's scans, image by image."""
+    need(not config.metrical or config.unit is not None, "--metrical needs --unit, the unit of the predictions")
+    marks, images = _marks(config.keypoints), now_layout.images(config.truth)
+    names = [name for name, image in images.items() if config.challenge in ("all", image.challenge)]
+    unit = config.unit if config.metrical else None
+
+    def measure(name: str) -> Measured:
+        image = images[name]
+        need(image.scan is not None, f"{name}: no scan in scans/{image.subject}")
+        need(image.landmarks is not None, f"{name}: no landmarks in scans_lmks_onlypp/{image.subject}")
+        path = meshes.find(config.predictions, name, meshes.SUFFIXES[:3])
+        mesh, scan = meshes.read(path, unit), meshes.read(image.scan, config.truth_unit)
+        points = keypoints.seven(_points_in_mm(path, mesh, marks, unit or "mm"), str(path))
+        true = meshes.read_points(image.landmarks, 7) * meshes.UNITS[config.truth_unit]
+        errors = now.scan_to_mesh(mesh, scan, points, true, scale=not config.metrical)
+        return Measured(now.row(errors), errors, mesh.remark or scan.remark)
+
+    title = f"now{', metrical' * config.metrical}"
+    scores, errors = collect(title, "mm", names, measure, {name: images[name].subject for name in names})
+    whole, curves = now.over_all(errors)
+    return finish(replace(scores, whole=whole, curves=curves), config.output)
+
+
+def evaluate_realy(config: EvaluateRealy) -> int:
+    """Score meshes region by region."""
+    marks, true_marks = _marks(config.keypoints), _marks(config.truth_keypoints)
+    truth = _realy_truth(config.truth)
+
+    def measure(name: str) -> Measured:
+        path = meshes.find(config.predictions, name)
+        prediction = meshes.read(path)
+        predicted = keypoints.locate(path, prediction.vertices, marks)
+        if isinstance(truth[name], dict):
+            # A region alone is no face, so that its size says nothing of its unit.
+            factor = meshes.UNITS[config.truth_unit]
+            regions = {key: meshes.read(file) for key, file in truth[name].items()}
+            regions = {key: replace(region, vertices=region.vertices * factor) for key, region in regions.items()}
+            points = meshes.read_points(meshes.find(config.truth, name, meshes.POINT_SUFFIXES)) * factor
+        else:
+            whole = meshes.read(truth[name], config.truth_unit)
+            regions = realy.regions_of(whole.vertices, _own_topology(truth[name], len(whole.vertices)))
+            points = _points_in_mm(truth[name], whole, true_marks, config.truth_unit)
+        return Measured(realy.region_errors(prediction, regions, predicted, points), remark=prediction.remark)
+
+    scores, _ = collect("realy-style", "mm", list(truth), measure)
+    return finish(scores, config.output)
+
+
+def _realy_truth(folder: Path) -> dict[str, Path | dict[str, Path]]:
+    """Item -> a whole mesh, or the files of its regions."""
+    need(folder.is_dir(), f"{folder}: no such folder")
+    found: dict[str, Path | dict[str, Path]] = {}
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir():
+            parts = {key: file for key in realy.REGIONS for file in [_maybe(entry, key)] if file is not None}
+            found |= {entry.name: parts} if parts else {}
+        elif entry.suffix.lower() in meshes.SUFFIXES[:3]:
+            found.setdefault(entry.stem, entry)
+    need(bool(found), f"{folder}: no truth: neither meshes nor folders with {', '.join(realy.REGIONS)}")
+    return found
+
+
+def _maybe(folder: Path, stem: str) -> Path | None:
+    try:
+        return meshes.find(folder, stem)
+    except AssetError:
+        return None
+
+
+def _own_topology(path: Path, count: int):
+    from likeness.assets import builtin
+
+    for level in ("base", "dense"):
+        topology = builtin.load().topology(level)
+        if count == len(topology.uv):
+            return topology
+    raise AssetError(f"{path}: {count} vertices are not our topology; give regions as {path.stem}/nose.obj and so on")
