@@ -82,6 +82,12 @@ def test_the_graph_is_as_symmetric_as_the_face(shipped):
     assert 15 < (made.mirror == np.arange(521)).sum() < 45
 
 
+def test_no_node_is_crowded_by_its_mirror_image(shipped):
+    made, vertices, triangles, mirror = shipped
+    apart = np.linalg.norm(vertices[made.nodes] - vertices[mirror[made.nodes]], axis=1)
+    assert apart[made.mirror != np.arange(521)].min() > 0.45 * made.distances[np.unique(triangles)].max()
+
+
 def test_linear_motion_is_nearly_kept_inside():
     points, triangles, _ = sheet()
     made = graph.build(points, triangles, 60)
