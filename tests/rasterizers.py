@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from likeness.assets import toy
+from likeness.geometry import cameras
+from likeness.geometry.rotation import from_euler
 from likeness.render import rasterize as public
 from likeness.render.rasterize import Fragments, rasterize
+from likeness.types import View
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 """Whether GPU kernels run in numba's simulator, thread by thread in Python; only the process that tests them sets it."""
@@ -37,8 +41,8 @@ def _simulated():
 
     rasterize_cuda.BLOCK = rasterize_cuda.LARGE = 8
     rasterize_cuda.SMALL = 12
-    public._forward.register_kernel("cpu", rasterize_cuda.forward)
-    public._backward.register_kernel("cpu", rasterize_cuda.backward)
+    for operation in (public._forward, public._backward):
+        operation.register_kernel("cpu", operation._backend_fns["cuda"])
     return Rasterizer(None, "cpu", 7)
 
 
@@ -47,7 +51,7 @@ def _parameters():
         return [pytest.param(_simulated(), id="simulator")]
     gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU that PyTorch can use")
     return [
-        pytest.param(Rasterizer("torch", "cpu", 24), id="torch"),
+        pytest.param(Rasterizer("torch", "cpu", 14), id="torch"),
         pytest.param(Rasterizer("numba", "cpu", 24), id="numba"),
         pytest.param(Rasterizer("cuda", "cuda", 24), id="cuda", marks=gpu),
     ]
@@ -91,6 +95,19 @@ def sheet(seed, cells, side, snap=None):
     first = np.where(cut[:, None], np.stack([a, d, b], -1), np.stack([a, c, b], -1))
     second = np.where(cut[:, None], np.stack([a, c, d], -1), np.stack([b, c, d], -1))
     return points.reshape(-1, 2), np.concatenate([first, second]).astype(np.int32)
+
+
+def head(side, perspective):
+    """The toy head, turned, filling most of a picture: screen points (V, 3) float64 and triangles (T, 3)."""
+    face = toy.head()
+    rotation = from_euler(np.float64(0.4), np.float64(-0.2), np.float64(0.1))
+    view = View(rotation, np.array([-20.0, 0, -500]), np.float64(side * 2), np.array([side / 2, side / 2]), (side, side))
+    vertices = face.mean.astype(np.float64)
+    if perspective:
+        points = cameras.project_with_depth(vertices, view)
+    else:
+        points = cameras.project_weak_with_depth(vertices, cameras.weak_from(view, np.float64(450)))
+    return torch.tensor(points), torch.tensor(face.topology("base").triangles)
 
 
 def clipped(corners, near):

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from rasterizers import SIMULATED, clipped, distance_inside, every_backend, sheet, solved, soup, turned
+from rasterizers import SIMULATED, clipped, distance_inside, every_backend, head, sheet, solved, soup, turned
 
 from likeness.geometry import cameras
+from likeness.render import rasterize_torch
 from likeness.render.rasterize_numba import NEAR
 from likeness.types import View
 
@@ -251,6 +252,21 @@ def test_batches_are_stacks_of_single_pictures(draw, perspective):
             torch.testing.assert_close(stack[i, j], value, rtol=0, atol=0)
             if i == 0:
                 torch.testing.assert_close(two[j], value, rtol=0, atol=0)
+
+
+@every_backend
+@both_dtypes
+@both_cameras
+def test_backends_agree_with_the_twin_on_a_head(draw, dtype, perspective):
+    """The same ids at every pixel: all decide in float64 what a centre lies in."""
+    points, triangles = head(2 * draw.side, perspective)
+    points = points.to(dtype)
+    drawn = draw(points, triangles, (2 * draw.side, 2 * draw.side), perspective=perspective)
+    truth = rasterize_torch.rasterize(points.double(), triangles, (2 * draw.side, 2 * draw.side), True, perspective)
+    assert 0.3 < (drawn.triangle >= 0).double().mean() < 0.9
+    assert torch.equal(drawn.triangle, truth[0])
+    torch.testing.assert_close(drawn.barycentric.double(), truth[1], atol=EXACT[dtype], rtol=0)
+    torch.testing.assert_close(drawn.depth.double(), truth[2], atol=EXACT[dtype], rtol=1e-6 if dtype == torch.float32 else 1e-12)
 
 
 @every_backend

@@ -225,7 +225,10 @@ def _gradient(corners, x, y, perspective, ga, gb, gc, gd):
 
 @cuda.jit
 def _backward(points, triangles, perspective, triangle, by_barycentric, by_depth, measure, largest, total):
-    """One thread a pixel: with `measure`, the largest gradient of a picture; without, the sums in units of it."""
+    """One thread a pixel: with `measure`, the largest gradient of a picture; without, the sums in units of it.
+
+    Genova et al. 2018, sec. 3.2.1, as in the twin.
+    """
     i = cuda.grid(1)
     height, width = triangle.shape[1], triangle.shape[2]
     if i >= triangle.size:
@@ -246,7 +249,7 @@ def _backward(points, triangles, perspective, triangle, by_barycentric, by_depth
                 cuda.atomic.max(largest, picture, bits)
         return
     unit = np.float64(largest[picture].view(np.float32)) * (height * width / RANGE)
-    if unit == 0:
+    if not 0 < unit < np.inf:  # nothing to add, or no number, which `_finish` spreads
         return
     k = 0
     for g in gradient:
@@ -279,20 +282,20 @@ def _launch(kernel: Any, threads: int, *arguments: Tensor | bool | int) -> None:
 
 
 def forward(
-    points: Tensor, triangles: Tensor, height: int, width: int, cull: bool, perspective: bool
+    points: Tensor, triangles: Tensor, size: tuple[int, int], cull: bool, perspective: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What each pixel's centre sees; as `rasterize_torch.rasterize`, without gradient.
 
-    Triangles that name a vertex which is not there are ignored: to refuse them would mean to wait for the GPU.
+    Triangles that name a vertex which is not there are ignored.
 
     Args:
-        points: (B, V, 3) float32 or float64, on a GPU (or anywhere under numba's simulator).
+        points: (B, V, 3) contiguous float32 or float64, on a GPU (or anywhere under numba's simulator).
         triangles: (T, 3) int32 or int64.
 
     Returns:
         triangle (B, H, W) int32, barycentric (B, H, W, 3), depth (B, H, W); the latter two in the points' dtype.
     """
-    points, triangles, shape = points.contiguous(), triangles.int().contiguous(), (points.shape[0], height, width)
+    triangles, shape = triangles.int().contiguous(), (points.shape[0], *size)
     triangle = torch.full(shape, -1, dtype=torch.int32, device=points.device)
     barycentric, depth = points.new_zeros(*shape, 3), points.new_full(shape, torch.inf)
     work = points.shape[0] * triangles.shape[0]
@@ -308,26 +311,21 @@ def forward(
 
 
 def backward(
-    by_barycentric: Tensor | None, by_depth: Tensor | None, points: Tensor, triangles: Tensor, triangle: Tensor,
-    barycentric: Tensor, perspective: bool,
-) -> Tensor:  # fmt: skip
+    points: Tensor, triangles: Tensor, triangle: Tensor, by_barycentric: Tensor, by_depth: Tensor, perspective: bool
+) -> Tensor:
     """Gradient (B, V, 3) by the points, of gradients by weights and depth: what autograd gives for `rasterize_torch.locate`.
 
-    Sums are exact in units of pixels of a picture / 2^60 times its largest term, and so do not depend on the order of
+    Sums are exact in units of (pixels of a picture) / 2^60 times its largest term, and so do not depend on the order of
     threads. A gradient that is not finite makes all of its picture's NaN.
 
     Args:
-        by_barycentric: (B, H, W, 3), or None for zero.
-        by_depth: (B, H, W), or None for zero; not read where empty.
-        points: (B, V, 3) as in `forward`.
+        points: (B, V, 3) contiguous, as in `forward`.
         triangles: (T, 3) as in `forward`.
-        triangle: (B, H, W) int32, from `forward`.
-        barycentric: (B, H, W, 3), from `forward`; computed anew, in float64.
+        triangle: (B, H, W) int32 contiguous, from `forward`.
+        by_barycentric: (B, H, W, 3) contiguous.
+        by_depth: (B, H, W) contiguous; not read where empty.
     """
-    points, triangles, triangle = points.contiguous(), triangles.int().contiguous(), triangle.contiguous()
-    by_barycentric = torch.zeros_like(barycentric) if by_barycentric is None else by_barycentric.contiguous()
-    by_depth = points.new_zeros(triangle.shape) if by_depth is None else by_depth.contiguous()
-    gradient = torch.zeros_like(points)
+    triangles, gradient = triangles.int().contiguous(), torch.zeros_like(points)
     if not (triangles.numel() and triangle.numel() and points.numel()):
         return gradient
     largest = torch.zeros(points.shape[0], dtype=torch.int32, device=points.device)
