@@ -71,10 +71,11 @@ def rasterize(
     if backend == "torch":
         from likeness.render import rasterize_torch
 
-        _check_range(triangles, points.shape[1])
+        _check_range(triangles, rows.shape[1])
         outputs = rasterize_torch.rasterize(rows, triangles, size, cull, perspective)
     else:
-        outputs = _forward(rows, triangles, *size, cull, perspective)
+        barycentric, depth, triangle = _forward(rows, triangles, *size, cull, perspective)
+        outputs = triangle, barycentric, depth
     return Fragments(*(output.reshape(*batch, *output.shape[1:]) for output in outputs))
 
 
@@ -120,10 +121,10 @@ def _check_range(triangles: torch.Tensor, count: int) -> None:
 def _forward(
     points: torch.Tensor, triangles: torch.Tensor, height: int, width: int, cull: bool, perspective: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Points (B, V, 3) -> triangle (B, H, W), barycentric (B, H, W, 3), depth (B, H, W)."""
+    """Points (B, V, 3) -> barycentric (B, H, W, 3), depth (B, H, W), triangle (B, H, W): what has gradients comes first."""
     outputs = _empty(points, height, width)
     corners, rows = rasterize_numba.corners(array(triangles), points.shape[1]), array(points)
-    triangle, barycentric, depth = (output.numpy() for output in outputs)
+    barycentric, depth, triangle = (output.numpy() for output in outputs)
 
     def work(row: int) -> None:
         rasterize_numba.draw(rows[row], corners, cull, perspective, triangle[row], barycentric[row], depth[row])
@@ -164,7 +165,9 @@ def _(points, triangles, height, width, cull, perspective):
     if seen is None or seen[0] != triangles._version or seen[1] > points.shape[1]:  # a look waits for the GPU: once
         _check_range(triangles, points.shape[1])
         _in_range[triangles] = triangles._version, points.shape[1]
-    return rasterize_cuda.forward(points.contiguous(), triangles.contiguous(), (height, width), cull, perspective)
+    inputs = points.contiguous(), triangles.contiguous()
+    triangle, barycentric, depth = rasterize_cuda.forward(*inputs, (height, width), cull, perspective)
+    return barycentric, depth, triangle
 
 
 @_backward.register_kernel("cuda")
@@ -189,13 +192,13 @@ def _(by_barycentric, by_depth, points, triangles, triangle, barycentric, perspe
 
 def _save(ctx, inputs, output):
     points, triangles, _, _, _, ctx.perspective = inputs
-    triangle, barycentric, _ = output
+    barycentric, _, triangle = output
     ctx.save_for_backward(points, triangles, triangle, barycentric)
     ctx.mark_non_differentiable(triangle)
     ctx.set_materialize_grads(False)
 
 
-def _differentiate(ctx, _, by_barycentric, by_depth):
+def _differentiate(ctx, by_barycentric, by_depth, _):
     nothing = by_barycentric is None and by_depth is None
     points = None if nothing else _backward(by_barycentric, by_depth, *ctx.saved_tensors, ctx.perspective)
     return points, None, None, None, None, None
@@ -206,7 +209,7 @@ _forward.register_autograd(_differentiate, setup_context=_save)
 
 def _empty(points: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     shape = points.shape[0], height, width
-    return points.new_empty(shape, dtype=torch.int32), points.new_empty(*shape, 3), points.new_empty(shape)
+    return points.new_empty(*shape, 3), points.new_empty(shape), points.new_empty(shape, dtype=torch.int32)
 
 
 def array(tensor: torch.Tensor) -> np.ndarray:
