@@ -55,8 +55,8 @@ def test_pictures_follow_from_split_and_number(head, pictures):
     again = heads.items(head, skins, "val", 2, grey)
     for one, other in zip(again, pictures):
         np.testing.assert_array_equal(one.picture(), other.picture())
-    test = heads.items(head, skins, "test", 1, grey)[0]
-    assert test.picture().shape != pictures[0].picture().shape or (test.picture() != pictures[0].picture()).any()
+    plans = {split: heads.items(head, skins, split, 1, grey)[0].truth.view for split in heads.SEEDS}
+    assert np.abs(plans["val"].rotation - plans["test"].rotation).max() > 0.01
 
 
 def test_true_points_lie_on_the_head(head):
@@ -176,9 +176,9 @@ def test_a_worse_face_scores_worse(head, pictures):
         rows.append(measured(item, Answer(None, points, None, turned)))
     skin = heads.Skin(np.full((8, 8, 3), 0.5, np.float32), "")
     person = heads.draw_person(head, skin, np.random.default_rng((heads.SEEDS["val"], 0)))
-    for metric, rising in (("points", True), ("mouth", True), ("pose", True)):
+    for metric in ("points", "mouth", "pose"):
         values = [row[metric] for row in rows]
-        assert values[0] == pytest.approx(0, abs=1e-5) and values == sorted(values, reverse=not rising)
+        assert values[0] == pytest.approx(0, abs=1e-5) and (np.diff(values) > 0.1).all()
     truth = neutral(head, person.identity)
     noisy = [Shape(truth.vertices + size * random.standard_normal(truth.vertices.shape), truth.triangles, truth.landmarks)
              for size in (0.0, 1.0, 3.0)]  # fmt: skip
@@ -263,14 +263,15 @@ def test_nobody_beats_the_true_face(head, pictures):
 
 @pytest.fixture
 def peer_folder(head, pictures, tmp_path):
-    """What another system writes: OBJ in metres, vertices in another order, a back of the head to be cut off, points."""
+    """What another system writes: OBJ in metres, vertices in another order, something to be cut off, points."""
     folder, topology = tmp_path / "peer", head.topology("base")
     (folder / "meshes").mkdir(parents=True)
     (folder / "points").mkdir()
     shape = neutral(head, np.full(toy.IDENTITY, 0.5))
     order = np.random.default_rng(0).permutation(len(shape.vertices))
     place = np.argsort(order)
-    vertices = np.concatenate([shape.vertices[order], [[0, 0, -300], [50, 0, -300], [0, 50, 300]]]) / 1000
+    before = shape.vertices[:, 2].max() - 10  # something that is no skin, among it: a lens, a lock of hair
+    vertices = np.concatenate([shape.vertices[order], [[-40, -40, before], [40, -40, before], [0, 40, before]]]) / 1000
     triangles = np.concatenate([place[shape.triangles], len(order) + np.array([[0, 1, 2]])])
     lines = [f"v {x:.9f} {y:.9f} {z:.9f}" for x, y, z in vertices] + [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in triangles]
     for item in pictures[:3]:
@@ -301,7 +302,7 @@ def test_a_peers_files_score_like_its_arrays(head, pictures, peer_folder):
     assert (row.items, row.failed) == (4, 1)
 
 
-def test_without_the_crop_the_far_triangle_counts(pictures, peer_folder):
+def test_without_the_crop_everything_counts(pictures, peer_folder):
     folder, shape = peer_folder
     (folder / "keep.txt").unlink()
     whole = peer("files", folder).answer(pictures[0]).neutral

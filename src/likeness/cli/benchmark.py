@@ -53,7 +53,7 @@ class Benchmark:
     """Only write the pictures into this folder, for other systems to run on."""
     data: Path | None = None
     """Data folder; by default LIKENESS_DATA. Without one only rendered heads with painted skins are measured."""
-    people: int = 48
+    people: int = 40
     """Random people, two pictures each."""
     photos: int = 200
     """At most so many photos of a set."""

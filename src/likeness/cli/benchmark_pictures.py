@@ -1,4 +1,5 @@
-"""What the benchmark's page shows of a face: the picture, the mesh over it, the shape, the true shape, the difference."""
+"""What the benchmark's page shows of a face: the picture, the mesh over it, the shape; the true shape and the difference
+where the truth is known, else the shape in its pose and turned with its texture."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from likeness.geometry.cameras import transform_view
 from likeness.photos.crop import crop
 from likeness.runtime import draw, overlay
 from likeness.runtime.reconstruct import Reconstruction
-from likeness.runtime.sheet import surroundings
+from likeness.runtime.sheet import TURN, surroundings
 
 TILE = 264
 """Pixels; the page shows them at half."""
@@ -49,8 +50,10 @@ def drawer(reconstruct: Callable[[Item], Reconstruction], surfaces: Surfaces, an
         ]
         truth, shape = item.truth.neutral, answers(item)
         if truth is not None and shape is not None:
-            tiles += [("true, neutral", clay(truth)), ("difference, ±4 mm", difference(truth, shape, surfaces))]
-        return tiles
+            return [*tiles, ("true, neutral", clay(truth)), ("difference, ±4 mm", difference(truth, shape, surfaces))]
+        side = draw.portrait(face.vertices, (TILE, TILE), yaw=TURN)
+        turned = draw.textured(face.vertices, face.topology, face.texture, side)
+        return [*tiles, ("found, in its pose", draw.shaded(face.vertices, face.topology, view)), ("turned by 40°", turned)]
 
     return pictures
 

@@ -24,6 +24,8 @@ SEEDS = {"val": 7001, "test": 7002}
 """Streams of random numbers that no training draws from."""
 SHOTS = 2
 """Pictures of each person."""
+GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it modulo 1 are spread evenly from the first few on (Weyl): so are the skins over the people."""
 MOVEMENTS: dict[str, dict[str, float]] = {
     "neutral": {},
     "smiling": {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.75, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5},
@@ -329,14 +331,15 @@ def items(
 
     Args:
         model: The face model.
-        skins: Albedos, taken in turn.
+        skins: Albedos, sorted by tone; every few people have all tones.
         split: A key of `SEEDS`.
         people: How many.
         background: (side in px, random) -> uint8 (side, side, 3) without a face.
     """
     topology, found = model.topology("base"), []
     for k in range(people):
-        person = draw_person(model, skins[k % len(skins)], np.random.default_rng((SEEDS[split], k)))
+        skin = skins[int(k * GOLDEN % 1 * len(skins))]
+        person = draw_person(model, skin, np.random.default_rng((SEEDS[split], k)))
         neutral = truth_of(model, person.identity)
         marks = topology.landmarks["68"].points(np.asarray(model.decode(person.identity, np.zeros(len(model.expression)))))
         for shot in range(SHOTS):

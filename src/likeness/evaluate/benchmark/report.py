@@ -207,7 +207,7 @@ dl{display:flex;flex-wrap:wrap;gap:.3rem 1.8rem;margin:0}dt{color:var(--soft);fo
 dl.terms{display:grid;grid-template-columns:1fr;gap:.35rem}dl.terms div{display:grid;grid-template-columns:13rem 1fr;gap:1rem}dl.terms dt{font-size:.9rem}
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(560px,1fr));gap:.7rem}
 article{background:var(--card);border-radius:8px;padding:.5rem .6rem .3rem;overflow:hidden}article p{margin:.15rem 0;font-size:.86rem;line-height:1.35}
-.tiles{display:flex;gap:3px}.tiles figure{margin:0;min-width:0;flex:1 1 0}.tiles img{width:100%;height:auto;display:block;border-radius:3px}
+.tiles{display:flex;gap:3px}.tiles figure{margin:0;min-width:0;flex:0 0 calc(20% - 2.4px)}.tiles img{width:100%;height:auto;display:block;border-radius:3px}
 .tiles figcaption{font-size:.7rem;color:var(--soft);text-align:center}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.4rem 0 1rem}
 th,td{padding:.32rem .9rem .32rem 0;text-align:right;border-bottom:1px solid var(--line);vertical-align:top;font-size:.92rem}
