@@ -87,7 +87,7 @@ def coverage(points: Tensor, triangle: Tensor, region: Region, *, cull: bool = T
         index.append(torch.zeros(flags.shape, dtype=torch.int64, device=flags.device))
         index[axis][pairs] = torch.arange(count, count + len(pairs[0]), device=flags.device)
         count += len(pairs[0])
-    return _filled(seen, torch.cat(crossings), *index).to(points.dtype).reshape(*batch, *size)
+    return _filled(seen, torch.cat(crossings), *index, points.dtype).reshape(*batch, *size)
 
 
 def _crossings(points: Tensor, region: Region, picture: Tensor, row: Tensor, column: Tensor, edge: Tensor, axis: int) -> Tensor:
@@ -110,8 +110,8 @@ def _crossings(points: Tensor, region: Region, picture: Tensor, row: Tensor, col
     return value + torch.where(known[:, None], fixed - fixed.detach(), 0)
 
 
-def _filled(seen: Tensor, crossings: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """Shares (B, H, W) float64 of pixels from the outline.
+def _filled(seen: Tensor, crossings: Tensor, across: Tensor, down: Tensor, dtype: torch.dtype) -> Tensor:
+    """Shares (B, H, W) of pixels from the outline.
 
     Args:
         seen: (B, H, W) bool, pixels whose centres see the region.
@@ -119,13 +119,13 @@ def _filled(seen: Tensor, crossings: Tensor, across: Tensor, down: Tensor) -> Te
         across: (B, H, W - 1) and
         down: (B, H - 1, W) int64, crossings of the pairs of pixels along x and along y.
     """
-    shares = seen.double()
+    shares = seen.to(dtype)
     corners = [seen[:, :-1, :-1], seen[:, :-1, 1:], seen[:, 1:, :-1], seen[:, 1:, 1:]]
-    code = sum(corner.long() << k for k, corner in enumerate(corners))
+    code = sum(corner.to(torch.uint8) << k for k, corner in enumerate(corners))
     picture, row, column = torch.nonzero((code != 0) & (code != 15), as_tuple=True)
     if not len(picture):
-        return shares + 0 * crossings.sum()
-    code = code[picture, row, column]
+        return shares + 0 * crossings.sum().to(dtype)
+    code = code[picture, row, column].long()
     sides = torch.stack([
         across[picture, row, column], across[picture, row + 1, column], down[picture, row, column], down[picture, row, column + 1]
     ], 1)  # fmt: skip
@@ -137,7 +137,7 @@ def _filled(seen: Tensor, crossings: Tensor, across: Tensor, down: Tensor) -> Te
     change = (-hard).index_add(0, square, _quadrants(start, end))
     x, y = torch.tensor([[0, 1, 0, 1], [0, 0, 1, 1]], device=code.device)
     places = (picture[:, None], row[:, None] + y, column[:, None] + x)
-    return shares.index_put(places, change, accumulate=True).clip(0, 1)
+    return shares.index_put(places, change.to(dtype), accumulate=True).clip(0, 1)
 
 
 def _quadrants(start: Tensor, end: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from torch import Tensor
 from likeness.kernels import kernel
 from likeness.render.separate import NEAR, TIE, Region
 
-NOWHERE = -(2**30)
-"""Cell of a vertex that is not finite or lies too near to the camera's plane."""
+NOWHERE = 16
+"""Marks a vertex that is not finite or lies too near to the camera's plane, beside the four sides of a box."""
 
 
 def separating(points: Tensor, region: Region, seen: Tensor, cull: bool, perspective: bool) -> tuple[Tensor, Tensor]:
@@ -33,14 +33,14 @@ def _search(points, inside, edges, sides, across, forward, seen, cull, perspecti
     left, right, top, bottom = _box(seen)
     if right < 0:
         return
-    cells, depth = _cells(points, width, height, perspective), np.full(best.shape, np.inf)
+    cells, sides_of_box = np.empty((len(points), 2), np.int32), np.empty(len(points), np.uint8)
+    _place(points, width, height, perspective, left, right, top, bottom, cells, sides_of_box)
+    depth = np.full(best.shape, np.inf)
     for e in range(len(edges)):  # no views of arrays in this loop: numba counts references to them
         a, b = edges[e, 0], edges[e, 1]
+        if sides_of_box[a] & sides_of_box[b] or (sides_of_box[a] | sides_of_box[b]) & NOWHERE:
+            continue
         xa, ya, xb, yb = cells[a, 0], cells[a, 1], cells[b, 0], cells[b, 1]
-        if xa == xb and ya == yb:  # most edges are shorter than a pixel, and cross no line between centres
-            continue
-        if max(xa, xb) < left or max(ya, yb) < top or min(xa, xb) > right or min(ya, yb) > bottom or min(ya, yb) == NOWHERE:
-            continue
         for axis in range(2):
             # from the lower end, included, to the upper one, excluded
             first, last = (min(ya, yb), max(ya, yb)) if axis == 0 else (min(xa, xb), max(xa, xb))
@@ -80,17 +80,18 @@ def _box(seen):
 
 
 @kernel
-def _cells(points, width, height, perspective):
-    """(V, 2) int32: the first column and row of pixels whose centre is not before the vertex; `NOWHERE` if it is no use."""
-    cells = np.empty((len(points), 2), np.int32)
+def _place(points, width, height, perspective, left, right, top, bottom, cells, sides_of_box):
+    """Writes the cells (V, 2) of vertices, the first column and row of pixels whose centre is not before a vertex, and on
+    which sides of the box they lie (V,), one bit each; `NOWHERE` where a vertex is no use."""
     for i in range(len(points)):
         x, y, z = np.float64(points[i, 0]), np.float64(points[i, 1]), np.float64(points[i, 2])
-        if math.isfinite(x) and math.isfinite(y) and math.isfinite(z) and not (perspective and z < NEAR):
-            cells[i, 0] = math.ceil(min(max(x, -1.0), width + 1.0) - 0.5)
-            cells[i, 1] = math.ceil(min(max(y, -1.0), height + 1.0) - 0.5)
-        else:
-            cells[i, 0], cells[i, 1] = NOWHERE, NOWHERE
-    return cells
+        if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)) or (perspective and z < NEAR):
+            sides_of_box[i] = NOWHERE
+            continue
+        column = math.ceil(min(max(x, -1.0), width + 1.0) - 0.5)
+        row = math.ceil(min(max(y, -1.0), height + 1.0) - 0.5)
+        cells[i, 0], cells[i, 1] = column, row
+        sides_of_box[i] = (column < left) | (column > right) << 1 | (row < top) << 2 | (row > bottom) << 3
 
 
 @kernel
