@@ -1,7 +1,10 @@
 """The composed call: spheres against analysis, mirrors, batches, both cameras, both kinds of light, and a pose found by descent."""
 
+import importlib.util
+import re
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -320,3 +323,28 @@ def test_poses_are_recovered_from_twenty_random_starts():
         schedule.step()
     assert (angles.detach() - truth).abs().max() < 0.005
     assert shift.detach().abs().max() < 1
+
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def test_the_lines_of_the_page_run(capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "renderer.md").read_text(), re.S)
+    scope = {}
+    exec(compile(block, "renderer.md", "exec"), scope)
+    assert scope["stored"].shape == (224, 224, 3) and scope["stored"].std() > 20
+    said = re.search(r"# (jawOpen .* pixels)", block).group(1)
+    assert capsys.readouterr().out.strip() == said
+
+
+def test_the_pages_pictures_are_drawn_and_alike_each_time(monkeypatch):
+    """Small; the command draws the same in full size."""
+    spec = importlib.util.spec_from_file_location("make_renderer_page", DOCS / "make_renderer_page.py")
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    monkeypatch.setattr(page, "TILE", 64)
+    monkeypatch.setattr(page, "SAMPLES", 1)
+    first, second = np.asarray(page.make_page()), np.asarray(page.make_page())
+    np.testing.assert_array_equal(first, second)
+    tiles = [first[y : y + 64, x : x + 64] for y in range(0, 3 * 94, 94) for x in range(0, 5 * 72, 72)]
+    assert all(tile.std() > 8 for tile in tiles)
