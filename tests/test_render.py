@@ -1,4 +1,4 @@
-"""The composed call: spheres against analysis, mirrors, batches, both cameras, both kinds of light, and a pose found by descent."""
+"""The composed call: spheres against analysis, mirrors, batches, both cameras, both kinds of light, and a head found by descent."""
 
 import importlib.util
 import re
@@ -300,29 +300,22 @@ def test_gradients_as_finite_differences_have_them():
         np.testing.assert_allclose(said, measured, rtol=2e-4, atol=2e-4 * np.abs(measured).max(), err_msg=str(number))
 
 
-def test_poses_are_recovered_from_twenty_random_starts():
-    """Descent on the picture and on the soft silhouette, all starts as one batch."""
+def test_a_head_is_found_by_its_silhouette_alone():
+    """Descent on soft coverage, which no other part of a picture has a gradient for; several starts as one batch."""
     face, topology = head()
-    light, target = soft_light(), head_view((40, 40), focal=80.0)
-    outline = region(topology.triangles)
-    rng = np.random.default_rng(0)
-    truth = torch.tensor([0.3, 0.1, 0.05]).double()
-    wanted = render(face, topology, target, light, region=outline)
-    angles = (truth + torch.as_tensor(rng.uniform(-0.25, 0.25, (20, 3)))).requires_grad_()
-    shift = torch.as_tensor(rng.uniform(-15, 15, (20, 3)) * [1, 1, 3]).requires_grad_()
-    optimizer = torch.optim.Adam([{"params": [angles], "lr": 0.04}, {"params": [shift], "lr": 3.0}], betas=(0.8, 0.95))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 110)
-    for _ in range(110):
-        turn = rotation.from_euler(*angles.unbind(-1))
-        view = replace(target, rotation=turn, translation=target.translation + shift)
-        seen = render(face, topology, view, light, region=outline)
-        loss = (seen.image - wanted.image).square().mean((1, 2, 3)) + (seen.coverage - wanted.coverage).square().mean((1, 2))
+    target, outline = head_view((40, 40), focal=80.0), region(topology.triangles)
+    wanted = render(face, topology, target, soft_light(), region=outline).coverage
+    shift = torch.as_tensor(np.random.default_rng(0).uniform(-1, 1, (6, 3)) * [25, 25, 60]).requires_grad_()
+    optimizer = torch.optim.Adam([shift], lr=4.0, betas=(0.8, 0.95))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)
+    for _ in range(50):
+        view = replace(target, translation=target.translation + shift)
+        share = render(face, topology, view, soft_light(), region=outline).coverage
         optimizer.zero_grad()
-        loss.sum().backward()
+        (share - wanted).square().mean((1, 2)).sum().backward()
         optimizer.step()
         schedule.step()
-    assert (angles.detach() - truth).abs().max() < 0.005
-    assert shift.detach().abs().max() < 1
+    assert shift.detach()[:, :2].abs().max() < 0.5 and shift.detach()[:, 2].abs().max() < 3
 
 
 DOCS = Path(__file__).parents[1] / "docs"
