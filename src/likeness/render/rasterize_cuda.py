@@ -9,6 +9,9 @@ All work is queued on PyTorch's current stream, without waiting for the GPU. Imp
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,14 @@ EMPTY = np.iinfo(np.int64).max
 """Value of the z-buffer where there is no triangle."""
 RANGE = 2.0**60
 """The integers that gradients are summed in stay below this in magnitude, which leaves three bits for rounding and sign."""
+
+
+def _kernel(function: Callable) -> Any:
+    """Compile for the GPU on the first call, or load from the cache where there can be one."""
+    try:
+        return cuda.jit(cache=True)(function)
+    except RuntimeError:  # numba finds no folder for its cache
+        return cuda.jit(function)
 
 
 @cuda.jit(device=True)
@@ -125,7 +136,7 @@ def _draw_pixel(corners, facing, perspective, t, row, column, buffer):
     cuda.atomic.min(buffer, (row, column), (np.int64(bits) << np.int64(32)) | np.int64(t))
 
 
-@cuda.jit
+@_kernel
 def _draw(points, triangles, cull, perspective, buffer, queue, length):
     """One thread a triangle: draw it, or queue it if it is large."""
     i = cuda.grid(1)
@@ -151,7 +162,7 @@ def _draw(points, triangles, cull, perspective, buffer, queue, length):
             _draw_pixel(corners, facing, perspective, t, row, column, buffer[picture])
 
 
-@cuda.jit
+@_kernel
 def _draw_large(points, triangles, cull, perspective, buffer, queue, length):
     """One block a triangle of the queue, one thread a pixel of its box."""
     count = triangles.shape[0]
@@ -177,7 +188,7 @@ def _locate(corners, x, y, perspective):
     return wa / total, wb / total, wc / total, total
 
 
-@cuda.jit
+@_kernel
 def _resolve(points, triangles, perspective, buffer, triangle, barycentric, depth):
     """One thread a pixel: from the z-buffer to ids, weights and depth."""
     i = cuda.grid(1)
@@ -223,7 +234,7 @@ def _gradient(corners, x, y, perspective, ga, gb, gc, gd):
     )  # fmt: skip
 
 
-@cuda.jit
+@_kernel
 def _backward(points, triangles, perspective, triangle, by_barycentric, by_depth, measure, largest, total):
     """One thread a pixel: with `measure`, the largest gradient of a picture; without, the sums in units of it.
 
@@ -257,7 +268,7 @@ def _backward(points, triangles, perspective, triangle, by_barycentric, by_depth
         k += 1
 
 
-@cuda.jit
+@_kernel
 def _finish(total, largest, pixels, gradient):
     """One thread a coordinate: from integers to the gradient."""
     i = cuda.grid(1)
@@ -268,17 +279,28 @@ def _finish(total, largest, pixels, gradient):
     gradient[picture, vertex, k] = total[picture, vertex, k] * unit
 
 
-def _launch(kernel: Any, threads: int, *arguments: Tensor | bool | int) -> None:
-    """Queue a kernel for at least so many threads on the current stream of the device where its first argument lies."""
-    device, blocks = arguments[0].device, -(-threads // BLOCK)
+@cache
+def _stream(index: int, pointer: int) -> Any:
+    """Numba's name for a stream of PyTorch's; the same object for the same stream, by which numba finds its launches."""
+    return cuda.external_stream(pointer) if pointer else cuda.default_stream()
+
+
+@contextmanager
+def _queue(device: torch.device) -> Iterator[Callable]:
+    """Yields `launch(kernel, threads, *arguments)`, which queues at least so many threads on the device's current stream."""
     if config.ENABLE_CUDASIM:
-        kernel[blocks, BLOCK](*(a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments))
+        yield lambda kernel, threads, *arguments: kernel[-(-threads // BLOCK), BLOCK](*arguments)
         return
-    pointer = torch.cuda.current_stream(device).cuda_stream
     with cuda.gpus[device.index]:
-        stream = cuda.external_stream(pointer) if pointer else cuda.default_stream()
-        arrays = (cuda.as_cuda_array(a.detach(), sync=False) if isinstance(a, Tensor) else a for a in arguments)
-        kernel[blocks, BLOCK, stream](*arrays)
+        stream = _stream(device.index, torch.cuda.current_stream(device).cuda_stream)
+        yield lambda kernel, threads, *arguments: kernel[-(-threads // BLOCK), BLOCK, stream](*arguments)
+
+
+def _arrays(*tensors: Tensor) -> list[Any]:
+    """The same memory as numba's arrays; once for all launches, since this takes longer than a small kernel."""
+    if config.ENABLE_CUDASIM:
+        return [tensor.detach().numpy() for tensor in tensors]
+    return [cuda.as_cuda_array(tensor.detach(), sync=False) for tensor in tensors]
 
 
 def forward(
@@ -304,9 +326,12 @@ def forward(
     buffer = torch.full(shape, EMPTY, dtype=torch.int64, device=points.device)
     queue = torch.empty(work, dtype=torch.int32, device=points.device)
     length = torch.zeros(1, dtype=torch.int32, device=points.device)
-    _launch(_draw, work, points, triangles, cull, perspective, buffer, queue, length)
-    _launch(_draw_large, LARGE, points, triangles, cull, perspective, buffer, queue, length)
-    _launch(_resolve, buffer.numel(), points, triangles, perspective, buffer, triangle, barycentric, depth)
+    with _queue(points.device) as launch:
+        mesh, results = _arrays(points, triangles), _arrays(triangle, barycentric, depth)
+        scratch = _arrays(buffer, queue, length)
+        launch(_draw, work, *mesh, cull, perspective, *scratch)
+        launch(_draw_large, LARGE, *mesh, cull, perspective, *scratch)
+        launch(_resolve, buffer.numel(), *mesh, perspective, scratch[0], *results)
     return triangle, barycentric, depth
 
 
@@ -330,8 +355,10 @@ def backward(
         return gradient
     largest = torch.zeros(points.shape[0], dtype=torch.int32, device=points.device)
     total = torch.zeros(points.shape, dtype=torch.int64, device=points.device)
-    inputs = points, triangles, perspective, triangle, by_barycentric, by_depth
-    for measure in (True, False):
-        _launch(_backward, triangle.numel(), *inputs, measure, largest, total)
-    _launch(_finish, total.numel(), total, largest, triangle[0].numel(), gradient)
+    with _queue(points.device) as launch:
+        mesh, pixels = _arrays(points, triangles), _arrays(triangle, by_barycentric, by_depth)
+        largests, totals, result = _arrays(largest, total, gradient)
+        for measure in (True, False):
+            launch(_backward, triangle.numel(), *mesh, perspective, *pixels, measure, largests, totals)
+        launch(_finish, total.numel(), totals, largests, triangle[0].numel(), result)
     return gradient
