@@ -120,12 +120,14 @@ def gather(config: Benchmark, model: Builtin, surfaces: Surfaces) -> tuple[list[
         raise AssetError(f"{data}: no such folder")
     if data == Path("") or not data.is_dir():
         heads = wanted.head_set(model, base, surfaces, wanted.painted(model), config.split, people)
-        return [heads], ["Every photo set and the head scan: LIKENESS_DATA names no folder. The skins of the heads are painted."]
-    missing = []
-    try:
-        skins = wanted.painted(model) if config.quick else wanted.photo_skins(model, data, config.split, config.cache.expanduser())
-    except AssetError as error:
-        skins, missing = wanted.painted(model), [f"Skins of photos: {error}; they are painted."]
+        line = "Every photo set and the head scan: LIKENESS_DATA names no folder. The skins of the heads are painted."
+        return [heads], [line]
+    skins, missing = wanted.painted(model), []
+    if not config.quick:
+        try:
+            skins = wanted.photo_skins(model, data, config.split, config.cache.expanduser())
+        except AssetError as error:
+            missing.append(f"Skins of photos: {error}; they are painted.")
     sets = [wanted.head_set(model, base, surfaces, skins, config.split, people)]
     if config.split == "test":
         try:
@@ -158,7 +160,8 @@ def given_method(system: System) -> Method:
             raise AssetError("no box is given")
         return answer_of(one_face(item.picture(), given_face(item.truth.dense), system))
 
-    return Method("likeness, box given", answer, "The same with the box of the true landmarks.", sets=("heads", "lfpw", "sfhq", "frames"))
+    sets = ("heads", "lfpw", "sfhq", "frames")
+    return Method("likeness, box given", answer, "The same with the box of the true landmarks.", sets)
 
 
 def reconstructed(system: System, item: Item) -> Reconstruction:

@@ -40,7 +40,8 @@ def drawer(reconstruct: Callable[[Item], Reconstruction], surfaces: Surfaces, an
         try:
             face = reconstruct(item)
         except LikenessError:
-            return [("picture", _square(item.picture())), *([("true", clay(item.truth.neutral))] if item.truth.neutral else [])]
+            true = [("true, neutral", clay(item.truth.neutral))] if item.truth.neutral else []
+            return [("picture", _square(item.picture())), *true]
         shown = crop(face.image, surroundings(face), 0.0, TILE, 1.0)
         view = transform_view(face.view, np.linalg.inv(shown.photo_from_crop), (TILE, TILE))
         tiles = [

@@ -52,7 +52,9 @@ def background(side: int, random: np.random.Generator) -> np.ndarray:
     return backgrounds.bokeh(base, random) if random.random() < 0.3 else base
 
 
-def head_set(model: Builtin, base: Shape, surfaces: Surfaces, skins: Sequence[heads.Skin], split: str, people: int) -> ItemSet:
+def head_set(
+    model: Builtin, base: Shape, surfaces: Surfaces, skins: Sequence[heads.Skin], split: str, people: int
+) -> ItemSet:
     """Random faces of the model, photographed by us."""
     about = (
         f"Random faces of the model that ships, {heads.SHOTS} pictures each, rendered with light, pose, expression, "
@@ -74,7 +76,8 @@ def scan_set(data: Path, base: Shape, surfaces: Surfaces, count: int) -> ItemSet
         "nothing beyond him and is left out. Scan: Infinite, Lee Perry-Smith (CC BY 3.0)."
     )
     items = tuple(views.items(scan, background, count))
-    return ItemSet("scan", "Head scan", about, items, head_measure(surfaces, base), ("shape", "ratio", "distinct", "spread"), True, True)
+    metrics = ("shape", "ratio", "distinct", "spread")
+    return ItemSet("scan", "Head scan", about, items, head_measure(surfaces, base), metrics, shown=True, people=True)
 
 
 def painted(model: Builtin, count: int = 8) -> list[heads.Skin]:
@@ -92,8 +95,8 @@ def photo_skins(model: Builtin, data: Path, split: str, cache: Path, count: int 
     listings = [read_set(data / "photos", name, SPLITS[split]) for name in SKIN_SETS]
     files = [data / "photos" / listing.name / file for listing in listings for file in listing.files]
     points = np.concatenate([listing.points for listing in listings])
-    key = hashlib.sha256(repr((SKIN_VERSION, split, count, SKIN_SIZE, [f.name for f in files], model.licence)).encode()).hexdigest()
-    kept = cache / f"skins-{split}-{key[:16]}.npz"
+    facts = (SKIN_VERSION, split, count, SKIN_SIZE, [file.name for file in files], model.licence)
+    kept = cache / f"skins-{split}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}.npz"
     if not kept.is_file():
         textures = _unwrapped(model, data, files, points, count)
         cache.mkdir(parents=True, exist_ok=True)
@@ -306,7 +309,7 @@ def aflw_set(data: Path) -> ItemSet:
 
     if not items:
         raise AssetError(f"{data / 'aflw2000_16'}: no photo lies in this folder")
-    about = "Sixteen photos of AFLW2000-3D with 68 points of a fitted model, hidden ones too: a spot check, not the benchmark of 2,000."
+    about = "Photos of AFLW2000-3D with 68 points of a fitted model, hidden ones too: a spot check, not the benchmark of 2,000."
     return ItemSet("aflw2000", "Large poses (16 photos of AFLW2000-3D)", about, tuple(items), measure, ("box", "pose"))
 
 
@@ -326,7 +329,8 @@ def frames_set(data: Path, split: str, people: int) -> ItemSet:
         for person in shown for i in owners[person]
     )  # fmt: skip
     about = "Up to twelve frames of each person, from several videos (YouTube Faces): is it the same neutral face in all of them?"
-    return ItemSet("frames", "Steadiness over frames of a person", about, items, lambda item, answer: {}, ("apart", "spread"), people=True)
+    title = "Steadiness over frames of a person"
+    return ItemSet("frames", title, about, items, lambda item, answer: {}, ("apart", "spread"), people=True)
 
 
 def photo_sets(data: Path, split: str, most: int, people: int) -> tuple[list[ItemSet], list[str]]:

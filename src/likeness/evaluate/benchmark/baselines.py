@@ -74,7 +74,7 @@ def mean_face(model: Builtin) -> Method:
 
 
 def true_face(model: Builtin) -> Method:
-    """What no photo can beat: the model's own code of the true face, by a fit to the true surface; the true points and camera."""
+    """What no photo can beat: the model fitted to the true surface itself, with the true points and camera."""
     topology = model.topology("base")
     triangles = face_triangles(topology)
     used, compact = np.unique(triangles, return_inverse=True)

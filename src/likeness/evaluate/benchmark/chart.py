@@ -28,7 +28,8 @@ def dots(rows: Sequence[Row], metric: str, methods: Sequence[str], kind: str) ->
     if not chosen:
         return ""
     names = list(dict.fromkeys(row.slice for row in chosen))
-    ends = [edge for row in chosen for edge in (row.numbers[metric].value, row.numbers[metric].low, row.numbers[metric].high)]
+    numbers = [row.numbers[metric] for row in chosen]
+    ends = [edge for number in numbers for edge in (number.value, number.low, number.high)]
     top = nice(max(edge for edge in ends if math.isfinite(edge)))
     left, right = LABEL, WIDTH - 16
 
@@ -43,7 +44,8 @@ def dots(rows: Sequence[Row], metric: str, methods: Sequence[str], kind: str) ->
         parts.append(f'<text x="{LABEL - 12}" y="{middle + 1:.1f}" text-anchor="end" class="s">{escape(name)}</text>')
         parts.append(f'<text x="{LABEL - 12}" y="{middle + 12:.1f}" text-anchor="end" class="n">{count} pictures</text>')
         for k, row in enumerate(here):
-            parts.append(_dot(row, metric, x, y + (k + 0.5) * LINE, COLOURS[list(methods).index(row.method) % len(COLOURS)]))
+            colour = COLOURS[list(methods).index(row.method) % len(COLOURS)]
+            parts.append(_dot(row, metric, x, y + (k + 0.5) * LINE, colour))
         y += max(len(here) * LINE, 26) + GAP
     grid = []
     leading = round(top / 10 ** math.floor(math.log10(top)), 1)
@@ -65,7 +67,8 @@ def _dot(row: Row, metric: str, x, y: float, colour: str) -> str:
     hint = f"<title>{escape(row.method)}: {number.value:.3g} [{number.low:.3g}, {number.high:.3g}]</title>"
     whisker = ""
     if math.isfinite(number.low):
-        whisker = f'<line x1="{x(number.low):.1f}" x2="{x(number.high):.1f}" y1="{y:.1f}" y2="{y:.1f}" stroke="{colour}" stroke-width="2"/>'
+        ends = f'x1="{x(number.low):.1f}" x2="{x(number.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"'
+        whisker = f'<line {ends} stroke="{colour}" stroke-width="2"/>'
     return f'<g>{hint}{whisker}<circle cx="{x(number.value):.1f}" cy="{y:.1f}" r="4" fill="{colour}"/></g>'
 
 

@@ -75,7 +75,8 @@ def painted_skin(topology: Topology, random: np.random.Generator, size: int = 25
     uv = (topology.uv * size).clip(0, size - 1)
     texture = np.broadcast_to(tone, (size, size, 3)).astype(np.float32)
     for cells, strength in ((6, 0.10), (24, 0.06), (size // 2, 0.05)):
-        spots = cv2.resize(random.standard_normal((cells, cells)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+        noise = random.standard_normal((cells, cells)).astype(np.float32)
+        spots = cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
         texture = texture * np.exp(strength * spots)[..., None]
 
     def blend(mask: np.ndarray, colour: np.ndarray, share: float) -> None:
@@ -226,7 +227,8 @@ def shoulders() -> tuple[np.ndarray, np.ndarray]:
     place = np.arange(rows * columns).reshape(rows, columns)
     here, there = place[:-1], place[1:]
     following, beyond = np.roll(here, -1, 1), np.roll(there, -1, 1)
-    triangles = np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in ((here, there, beyond), (here, beyond, following))])
+    halves = ((here, there, beyond), (here, beyond, following))
+    triangles = np.concatenate([np.stack(half, -1).reshape(-1, 3) for half in halves])
     return unit.reshape(-1, 3) * [205.0, 95.0, 85.0] + [0.0, -255.0, -25.0], triangles
 
 

@@ -178,21 +178,35 @@ class Metric:
 
 
 METRICS = {
-    "shape": Metric("shape", "mm", 2, False, "Mean distance of the true neutral surface, within 95 mm of the nose tip, to the "
-                    "answer's after the best similarity (iterated closest points with scale)."),
+    "shape": Metric("shape", "mm", 2, False, (
+        "Mean distance of the true neutral surface, within 95 mm of the nose tip, to the answer's after the best similarity "
+        "(iterated closest points with scale)."
+    )),
     "ratio": Metric("ratio", "", 2, False, "Shape error as a share of the mean face's on the same pictures."),
-    "distinct": Metric("distinct.", "", 2, True, "Distinctiveness: share of the true deviation from the mean face that comes back; 0 for "
-                       "the mean face, 1 for the truth."),
-    "points": Metric("points", "%", 2, False, "Mean distance of the 51 inner points of the 68 in the picture, as a share of the "
-                     "outer-eye distance."),
-    "points68": Metric("68 points", "%", 2, False, "Mean distance of all 68 points, as a share of the outer-eye distance; where a method has "
-                       "dense landmarks, a linear map learned on the other half of the set carries them to the set's definition."),
-    "mouth": Metric("mouth", "%", 2, False, "The same for the eight points of the inner lips: is the mouth as open as it is?"),
-    "dense": Metric("dense points", "%", 2, False, "Mean distance of 468 dense points (the outline: distance to the outline), as a share of "
-                    "the outer-eye distance in 3D, to automatic landmarks that err themselves."),
+    "distinct": Metric("distinct.", "", 2, True, (
+        "Distinctiveness: share of the true deviation from the mean face that comes back; 0 for the mean face, 1 for the truth."
+    )),
+    "points": Metric("points", "%", 2, False, (
+        "Mean distance of the 51 inner points of the 68 in the picture, as a share of the outer-eye distance in 3D."
+    )),
+    "points68": Metric("68 points", "%", 2, False, (
+        "Mean distance of all 68 points, as a share of the outer-eye distance; where a method has dense landmarks, a linear "
+        "map learned on the other half of the set carries them to the set's definition."
+    )),
+    "mouth": Metric("mouth", "%", 2, False, (
+        "The same for the eight points of the inner lips: is the mouth as open as it is?"
+    )),
+    "dense": Metric("dense points", "%", 2, False, (
+        "Mean distance of 468 dense points (the outline: distance to the outline), as a share of the outer-eye distance in "
+        "3D, to automatic landmarks that err themselves."
+    )),
     "box": Metric("68 points", "% of box", 2, False, "Mean distance of 68 points as a share of the root of the box's area."),
-    "pose": Metric("pose", "°", 1, False, "Angle between the true and the found turn of the head, seen along the line of sight."),
-    "spread": Metric("spread", "mm", 2, False, "Root mean square distance of the neutral shapes of a person's pictures from their mean."),
-    "apart": Metric("told apart", "", 2, True, "Chance that two pictures of a person have more similar neutral shapes than pictures of two people; "
-                    "0.5 is guessing."),
+    "pose": Metric("pose", "°", 1, False, "Angle between the true and the found turn of the head, along the line of sight."),
+    "spread": Metric("spread", "mm", 2, False, (
+        "Root mean square distance of the neutral shapes of a person's pictures from their mean."
+    )),
+    "apart": Metric("told apart", "", 2, True, (
+        "Chance that two pictures of a person have more similar neutral shapes than pictures of two people; 0.5 is guessing."
+    )),
 }  # fmt: skip
+"""In the order of the table's columns."""

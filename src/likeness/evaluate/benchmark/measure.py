@@ -38,7 +38,7 @@ def sight(view: View) -> np.ndarray:
 
 
 class Surfaces:
-    """Distances of true surfaces to answers, each pair measured once: a person's pictures share a truth, and a baseline a face."""
+    """Distances of true surfaces to answers, each pair once: a person's pictures share a truth, a baseline's a shape."""
 
     def __init__(self) -> None:
         self.known: dict[tuple[int, int], ScanErrors] = {}

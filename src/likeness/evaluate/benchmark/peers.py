@@ -60,8 +60,8 @@ def vertex_list(path: Path) -> np.ndarray:
         AssetError: Missing, empty, or something else in it.
     """
     try:
-        words = [word for line in path.read_text().splitlines() for word in line.partition("#")[0].replace(",", " ").split()]
-        ids = np.array([int(word) for word in words])
+        lines = [line.partition("#")[0].replace(",", " ") for line in path.read_text().splitlines()]
+        ids = np.array([int(word) for word in " ".join(lines).split()])
     except OSError as error:
         raise AssetError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:

@@ -100,7 +100,8 @@ def draw_lighting(random: np.random.Generator) -> Lighting:
 def draw_lens(random: np.random.Generator) -> Lens:
     """From a good camera to a poor one."""
     balance = np.exp(0.06 * random.standard_normal(3))
-    return Lens(math.exp(random.normal(0, 0.2)), tuple(balance), random.choice([0.0, 0.01, 0.03]), int(random.integers(60, 97)))
+    noise, jpeg = random.choice([0.0, 0.01, 0.03]), int(random.integers(60, 97))
+    return Lens(math.exp(random.normal(0, 0.2)), tuple(balance), noise, jpeg)
 
 
 def shoot(surface: Surface, view: View, lighting: Lighting, background: np.ndarray) -> np.ndarray:
@@ -130,7 +131,7 @@ def shoot(surface: Surface, view: View, lighting: Lighting, background: np.ndarr
 
 
 def _sampled(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """Colours (n, 3) of a texture at places (n, 2) in [0, 1], bilinear; rows of 1024, because OpenCV bounds a picture's side."""
+    """Colours (n, 3) of a texture at places (n, 2) in [0, 1], bilinear; in rows, because OpenCV bounds a picture's side."""
     count, row = len(uv), 1024
     places = uv * np.array(texture.shape[1::-1], np.float32) - np.float32(0.5)
     places = np.concatenate([places, np.zeros((-count % row, 2), np.float32)]).reshape(-1, row, 2)
@@ -160,7 +161,8 @@ def _lit(surface: Surface, view: View, lighting: Lighting) -> np.ndarray:
     radius = np.linalg.norm(surface.vertices - middle, axis=1).max()
     focal = 0.48 * SHADOW_SIZE / radius * LAMP_DISTANCE
     centre = np.full(2, SHADOW_SIZE / 2)
-    eye = View(rotation, np.array([0, 0, -LAMP_DISTANCE]) - rotation @ middle, np.float64(focal), centre, (SHADOW_SIZE,) * 2)
+    away = np.array([0, 0, -LAMP_DISTANCE]) - rotation @ middle
+    eye = View(rotation, away, np.float64(focal), centre, (SHADOW_SIZE, SHADOW_SIZE))
     points = project_with_depth(surface.vertices, eye)
     depth = rasterize(points, surface.triangles, eye.size)[2]
     depth = np.where(np.isinf(depth), 1e6, depth).astype(np.float32)

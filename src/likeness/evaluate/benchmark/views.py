@@ -50,7 +50,8 @@ def items(scan: Scan, background: Callable[[int, np.random.Generator], np.ndarra
         angles = (np.float64(math.radians(angle)) for angle in (yaw, pitch, random.normal(0, 5)))
         size = int(2.0 * side)
         place = size / 2 + random.uniform(-0.1, 0.1, 2) * side
-        view = scene.frame(face, from_euler(*angles), math.exp(random.uniform(math.log(350), math.log(2000))), side, size, place)
+        distance = math.exp(random.uniform(math.log(350), math.log(2000)))
+        view = scene.frame(face, from_euler(*angles), distance, side, size, place)
         image = scene.shoot(surface, view, scene.draw_lighting(random), background(size, random))
         picture = scene.expose(image, scene.draw_lens(random), random)
         slices = {"yaw": bin_of(abs(yaw), YAWS), "resolution": bin_of(side, SIDES)}
