@@ -208,19 +208,22 @@ def test_the_viewer_is_the_cameras_centre_or_far_along_the_view():
     np.testing.assert_array_equal(far, [0, 0, 1])
 
 
-def test_either_kind_of_light_shades_and_parts_stay_apart():
-    points, towards = surface((2,)), torch.tensor([0.0, 0, 1]).double()
-    light, lamp = random(50, 2, 9, 3), highlight((2,))
-    seen = shade.shade(points, Light(light, lamp), towards)
+@pytest.mark.parametrize("view", [camera(), WeakView(None, None, None, (1, 1))])
+def test_either_kind_of_light_shades_and_parts_stay_apart(view):
+    points = surface((2,))
+    towards, light, lamp = shade.towards_viewer(points.position, view), random(50, 2, 9, 3), highlight((2,))
+    seen = shade.shade(points, Light(light, lamp), view)
     np.testing.assert_array_equal(seen.diffuse, shade.harmonic(points, Light(light)))
     np.testing.assert_array_equal(seen.specular, shade.blinn_phong(points, lamp, towards))
-    dull = shade.shade(points, Light(light), towards)
+    dull = shade.shade(points, Light(light), view)
     np.testing.assert_array_equal(dull.diffuse, seen.diffuse)
-    matt = shade.shade(points._replace(specular=None), Light(light, lamp), towards)
+    matt = shade.shade(points._replace(specular=None), Light(light, lamp), view)
     assert (dull.specular == 0).all() and (matt.specular == 0).all() and (seen.specular > 0).any()
-    lit = shade.shade(points, point_lights((2,)), towards)
-    np.testing.assert_array_equal(lit.diffuse, shade.phong(points, point_lights((2,)), towards).diffuse)
-    assert (shade.shade(points._replace(specular=None), point_lights((2,)), towards).specular == 0).all()
+    lit, expected = shade.shade(points, point_lights((2,)), view), shade.phong(points, point_lights((2,)), towards)
+    np.testing.assert_array_equal(lit.diffuse, expected.diffuse)
+    np.testing.assert_array_equal(lit.specular, expected.specular)
+    matt = shade.shade(points._replace(specular=None), point_lights((2,)), view)
+    assert (matt.specular == 0).all() and (matt.diffuse == lit.diffuse).all()
 
 
 def test_specular_albedo_follows_from_diffuse_albedo():

@@ -12,7 +12,7 @@ from likeness.render.normals import vertex_normals
 from likeness.render.project import project
 from likeness.render.rasterize import Fragments, rasterize
 from likeness.render.separate import Region
-from likeness.render.shade import Surface, shade, towards_viewer
+from likeness.render.shade import Surface, shade
 from likeness.types import Face, Light, PointLights, Rendering, Topology, View, WeakView
 
 
@@ -47,7 +47,7 @@ def render(
     perspective = isinstance(view, View)
     fragments = rasterize(points, topology.triangles, view.size, cull=cull, perspective=perspective)
     surface = visible_surface(face, topology, camera, fragments, texture)
-    shading = shade(surface, light, towards_viewer(surface.position, view))
+    shading = shade(surface, light, view)
     diffuse, specular, normal = (value.unflatten(-2, view.size) for value in (*shading, surface.normal))
     there = fragments.triangle >= 0
     image = diffuse + specular

@@ -43,20 +43,17 @@ class Shading(NamedTuple):
     specular: Tensor
 
 
-def shade(surface: Surface, light: Light | PointLights, towards: Tensor) -> Shading:
-    """Colours of points under either kind of light.
+def shade(surface: Surface, light: Light | PointLights, view: View | WeakView) -> Shading:
+    """Colours of points under either kind of light, as the view's camera sees them.
 
-    Args:
-        surface: Points, normals and albedos.
-        light: Spherical harmonics, perhaps with a highlight, or point lights.
-        towards: Unit vectors to the viewer (`towards_viewer`), (..., n, 3) or what broadcasts to it.
+    The specular part is zero where the light has no highlight, and on a surface without specular albedo.
     """
+    shines = surface.specular is not None and (isinstance(light, PointLights) or light.highlight is not None)
+    towards = towards_viewer(surface.position, view) if shines else None
     if isinstance(light, PointLights):
         return phong(surface, light, towards)
     diffuse = harmonic(surface, light)
-    if light.highlight is None or surface.specular is None:
-        return Shading(diffuse, torch.zeros_like(diffuse))
-    return Shading(diffuse, blinn_phong(surface, light.highlight, towards))
+    return Shading(diffuse, blinn_phong(surface, light.highlight, towards) if shines else torch.zeros_like(diffuse))
 
 
 def towards_viewer(position: Tensor, view: View | WeakView) -> Tensor:
@@ -79,11 +76,14 @@ def harmonic(surface: Surface, light: Light) -> Tensor:
     return surface.albedo * harmonics.shade(surface.normal, light.harmonics)
 
 
-def phong(surface: Surface, lights: PointLights, towards: Tensor) -> Shading:
+def phong(surface: Surface, lights: PointLights, towards: Tensor | None) -> Shading:
     """Phong's model (1975) with several coloured point lights, as Genova et al. 2018 use it (sec. 3.2.2).
 
     Diffuse `albedo * (ambient + sum color * max(n.l, 0))`, specular `specular * sum color * max(r.v, 0) ** shininess` over
     lights in front of the surface, where l points to the light, v to the viewer and `r = 2 (n.l) n - l`.
+
+    Args:
+        towards: Unit vectors to the viewer (`towards_viewer`); None will do for a surface without specular albedo.
     """
     light, gleam = lights.ambient[..., None, :], torch.zeros_like(surface.albedo)
     for i in range(lights.positions.shape[-2]):
