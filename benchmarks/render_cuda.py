@@ -1,8 +1,8 @@
 """Time of the rasterizer on a GPU: `python benchmarks/render_cuda.py`.
 
-The scene of `benchmarks/render.py` in a batch of 8: 60,000 vertices, 119,500 triangles, 224 x 224 pixels, float32, random
-gradients. "Alone" waits for the GPU after each call; "in a row" queues many calls and waits once, as a training loop does.
-Beside it stands a device copy of the bytes that must move: inputs, outputs, and the gradients of both.
+The scene of `benchmarks/render.py` in a batch of 8: 60,000 vertices, 119,500 triangles, 224 x 224 pixels, float32,
+random gradients. "Alone" waits for the GPU after each call; "in a row" queues many calls and waits once, as a training
+loop does. Beside it stands a device copy of the bytes that must move: inputs, outputs, and the gradients of both.
 """
 
 from __future__ import annotations

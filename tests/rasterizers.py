@@ -15,7 +15,7 @@ from likeness.render.rasterize import Fragments, rasterize
 from likeness.types import View
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-"""Whether GPU kernels run in numba's simulator, thread by thread in Python; only the process that tests them sets it."""
+"""Whether GPU kernels run in numba's simulator, thread by thread in Python; only the process that tests them does."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,11 @@ def turned(points, triangles):
 
 
 def sheet(seed, cells, side, snap=None):
-    """A jittered grid of 2 * cells^2 front-facing triangles that covers a picture and 2 px around it, (V, 2) and (T, 3).
+    """A jittered grid of 2 * cells^2 front faces that covers a picture and 2 px around it, (V, 2) and (T, 3).
 
     Args:
-        snap: Corners are moved to multiples of this many pixels, which puts centres on edges. Cells of five times as much
-            stay convex.
+        snap: Corners are moved to multiples of this many pixels, which puts centres on edges. Cells of five times as
+            much stay convex.
     """
     rng = np.random.default_rng(seed)
     line = np.linspace(-2, side + 2, cells + 1)
@@ -101,7 +101,8 @@ def head(side, perspective):
     """The toy head, turned, filling most of a picture: screen points (V, 3) float64 and triangles (T, 3)."""
     face = toy.head()
     rotation = from_euler(np.float64(0.4), np.float64(-0.2), np.float64(0.1))
-    view = View(rotation, np.array([-20.0, 0, -500]), np.float64(side * 2), np.array([side / 2, side / 2]), (side, side))
+    middle = np.array([side / 2, side / 2])
+    view = View(rotation, np.array([-20.0, 0, -500]), np.float64(side * 2), middle, (side, side))
     vertices = face.mean.astype(np.float64)
     if perspective:
         points = cameras.project_with_depth(vertices, view)
@@ -124,7 +125,7 @@ def clipped(corners, near):
 
 
 def distance_inside(polygon, size):
-    """How far (H, W) each pixel's centre lies inside a convex polygon (n, 2 or 3) on the screen, px; negative outside."""
+    """How far (H, W) each centre lies inside a convex polygon (n, 2 or 3) on the screen, px; negative outside."""
     y, x = np.mgrid[: size[0], : size[1]] + 0.5
     if len(polygon) < 3:
         return np.full(size, -np.inf)
@@ -138,7 +139,7 @@ def distance_inside(polygon, size):
 
 
 def solved(corners, size, perspective):
-    """Weights (H, W, 3) and depth (H, W) of all pixel centres in the plane of a triangle (3, 3), by solving equations."""
+    """Weights (H, W, 3) and depth (H, W) of all centres in the plane of a triangle (3, 3), by solving equations."""
     y, x = np.mgrid[: size[0], : size[1]] + 0.5
     homogeneous = np.concatenate([corners[:, :2], np.ones((3, 1))], 1) * (corners[:, 2:] if perspective else 1)
     beta = np.linalg.solve(homogeneous.T, np.stack([x, y, np.ones_like(x)], -1)[..., None])[..., 0]

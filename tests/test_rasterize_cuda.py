@@ -13,16 +13,18 @@ from likeness.render import rasterize_torch
 from likeness.render.rasterize import rasterize
 
 HERE = Path(__file__).parent
-simulator = pytest.mark.skipif(not SIMULATED, reason="run by test_kernels_pass_in_the_simulator, in a process of its own")
+simulator = pytest.mark.skipif(not SIMULATED, reason="run by test_kernels_pass_in_the_simulator, in its own process")
 gpu = pytest.mark.skipif(
-    SIMULATED or not torch.cuda.is_available(), reason="no NVIDIA GPU that PyTorch can use; the simulator runs the kernels"
+    SIMULATED or not torch.cuda.is_available(),
+    reason="no NVIDIA GPU that PyTorch can use; the simulator runs the kernels",
 )
 
 
 @pytest.mark.skipif(SIMULATED, reason="this is the simulator's process")
 def test_kernels_pass_in_the_simulator():
-    """The body of all rasterizers and this file's tests, thread by thread in Python; numba chooses when it is imported."""
-    files = [str(HERE / name) for name in ("test_rasterizers.py", "test_rasterize_gradients.py", "test_rasterize_cuda.py")]
+    """The body of all rasterizers and this file's tests, thread by thread in Python; numba chooses at its import."""
+    names = "test_rasterizers.py", "test_rasterize_gradients.py", "test_rasterize_cuda.py"
+    files = [str(HERE / name) for name in names]
     environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore", "--color=no", *files]
     answer = subprocess.run(command, cwd=HERE.parent, env=environment, capture_output=True, text=True)
@@ -57,7 +59,7 @@ def test_triangles_with_vertices_that_are_not_there_are_ignored():
 
 @simulator
 def test_gradients_of_any_magnitude_are_summed():
-    """Integers are scaled by the largest term of a picture: tiny, huge and missing gradients; NaN stays in its picture."""
+    """Integers are scaled by a picture's largest term: tiny, huge and missing gradients; NaN stays in its picture."""
     from likeness.render import rasterize_cuda
 
     points, triangles = soup(37, 3, 6, near=10.0)

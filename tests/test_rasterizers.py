@@ -42,10 +42,12 @@ def assert_sees(drawn, points, triangles, perspective):
 @both_cameras
 def test_a_triangle_is_where_equations_say(draw, dtype, perspective):
     height, width = draw.side, draw.side + 5
-    points = torch.tensor([[1.3, 0.4, 20.0], [0.8 * width, 0.3 * height, 70.0], [0.4 * width, 1.1 * height, 35.0]], dtype=dtype)
+    corners = [[1.3, 0.4, 20.0], [0.8 * width, 0.3 * height, 70.0], [0.4 * width, 1.1 * height, 35.0]]
+    points = torch.tensor(corners, dtype=dtype)
     drawn = draw(points, [[0, 2, 1]], (height, width), perspective=perspective)
     assert drawn.triangle.dtype == torch.int32 and drawn.depth.dtype == drawn.barycentric.dtype == dtype
-    assert drawn.triangle.shape == drawn.depth.shape == (height, width) and drawn.barycentric.shape == (height, width, 3)
+    assert drawn.triangle.shape == drawn.depth.shape == (height, width)
+    assert drawn.barycentric.shape == (height, width, 3)
     assert (drawn.triangle == 0).sum() > height * width / 5
     assert_sees(drawn, points, torch.tensor([[0, 2, 1]]), perspective)
 
@@ -92,7 +94,8 @@ def test_shared_edges_are_drawn_exactly_once(draw, dtype, snap):
 def test_a_ground_that_runs_under_the_camera_has_no_seams(draw, dtype):
     """Edges that cross the near plane are drawn once too, and the horizon is where it must be."""
     points, triangles = sheet(5, 2 if SIMULATED else 9, 400.0)
-    ground = np.stack([points[:, 0] - 200, np.full(len(points), -20.0), points[:, 1] - 300], -1)  # 100 mm behind to 300 before
+    # from 100 mm behind the camera to 300 mm before it
+    ground = np.stack([points[:, 0] - 200, np.full(len(points), -20.0), points[:, 1] - 300], -1)
     side = draw.side
     view = View(np.eye(3), np.zeros(3), np.float64(side * 0.8), np.array([side / 2, side / 4]), (side, side))
     screen = cameras.project_with_depth(ground, view)
@@ -148,7 +151,8 @@ def test_back_faces_are_culled(draw, perspective):
     assert (seen.triangle >= 0).any()
     assert (draw(points, back, size, perspective=perspective).triangle == -1).all()
     for open_ in (front, back):
-        torch.testing.assert_close(draw(points, open_, size, cull=False, perspective=perspective).triangle, seen.triangle)
+        drawn = draw(points, open_, size, cull=False, perspective=perspective)
+        torch.testing.assert_close(drawn.triangle, seen.triangle)
 
 
 @every_backend
@@ -223,10 +227,11 @@ def test_huge_coordinates(draw, dtype):
         np.testing.assert_allclose(drawn.barycentric, expected[0], atol=EXACT[dtype])
         np.testing.assert_allclose(drawn.depth, expected[1], rtol=EXACT[dtype])
     for far in (1e15, 1e30, 3e38):
-        points = torch.tensor([[-far, -far, 50.0], [-far, far, far], [far, -far, -far], [2, 1, 1e-30], [far, 3, 9]], dtype=dtype)
-        points.requires_grad_()
+        corners = [[-far, -far, 50.0], [-far, far, far], [far, -far, -far], [2, 1, 1e-30], [far, 3, 9]]
+        points = torch.tensor(corners, dtype=dtype, requires_grad=True)
+        triangles = [[0, 1, 2], [0, 1, 3], [1, 3, 2], [4, 3, 0]]
         for perspective in (True, False):
-            drawn = draw(points, [[0, 1, 2], [0, 1, 3], [1, 3, 2], [4, 3, 0]], size, cull=False, perspective=perspective)
+            drawn = draw(points, triangles, size, cull=False, perspective=perspective)
             seen = drawn.triangle >= 0
             assert drawn.depth[seen].isfinite().all() and drawn.barycentric.isfinite().all()
             total = drawn.barycentric[seen].sum(-1)
@@ -266,7 +271,8 @@ def test_backends_agree_with_the_twin_on_a_head(draw, dtype, perspective):
     assert 0.3 < (drawn.triangle >= 0).double().mean() < 0.9
     assert torch.equal(drawn.triangle, truth[0])
     torch.testing.assert_close(drawn.barycentric.double(), truth[1], atol=EXACT[dtype], rtol=0)
-    torch.testing.assert_close(drawn.depth.double(), truth[2], atol=EXACT[dtype], rtol=1e-6 if dtype == torch.float32 else 1e-12)
+    rounding = 1e-6 if dtype == torch.float32 else 1e-12
+    torch.testing.assert_close(drawn.depth.double(), truth[2], atol=EXACT[dtype], rtol=rounding)
 
 
 @every_backend

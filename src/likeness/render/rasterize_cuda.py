@@ -1,8 +1,8 @@
 """The rasterizer for NVIDIA GPUs, compiled at run time by numba's CUDA target; no build step.
 
-It draws what `rasterize_torch` defines. Edges are decided in float64, whatever the points are, so that its pixels are the
-twin's; the z-buffer compares depths as float32. Forward and backward are deterministic: the z-buffer is a minimum over
-(depth, id), and gradients are summed as integers.
+It draws what `rasterize_torch` defines. Edges are decided in float64, whatever the points are, so that its pixels are
+the twin's; the z-buffer compares depths as float32. Forward and backward are deterministic: the z-buffer is a minimum
+over (depth, id), and gradients are summed as integers.
 
 All work is queued on PyTorch's current stream, without waiting for the GPU. Import this file only when it is used.
 """
@@ -30,7 +30,7 @@ LARGE = 512 * BLOCK
 EMPTY = np.iinfo(np.int64).max
 """Value of the z-buffer where there is no triangle."""
 RANGE = 2.0**60
-"""The integers that gradients are summed in stay below this in magnitude, which leaves three bits for rounding and sign."""
+"""The integers that gradients are summed in stay below this in magnitude; three bits are left for rounding and sign."""
 
 
 def _kernel(function: Callable) -> Any:
@@ -75,7 +75,7 @@ def _facing(corners, cull, perspective):
 
 @cuda.jit(device=True)
 def _box(corners, perspective, height, width):
-    """First and last column and row whose centres a triangle may cover: the picture, for one that crosses the near plane."""
+    """First and last column and row whose centres a triangle may cover; all, for one that crosses the near plane."""
     ax, ay, ad, bx, by, bd, cx, cy, cd = corners
     if perspective and not (ad >= NEAR and bd >= NEAR and cd >= NEAR):
         return 0, width - 1, 0, height - 1
@@ -99,7 +99,7 @@ def _cross(px, py, qx, qy):
 
 @cuda.jit(device=True)
 def _weight(px, py, pd, qx, qy, qd, facing, perspective):
-    """Weight, not normalised, of the corner opposite the edge p q, seen from a pixel; negative where that is outside."""
+    """Weight, not normalised, of the corner opposite the edge p q, seen from a pixel; negative where that is out."""
     sign = facing
     scale = facing
     if perspective:
@@ -215,7 +215,7 @@ def _resolve(points, triangles, perspective, buffer, triangle, barycentric, dept
 
 @cuda.jit(device=True)
 def _gradient(corners, x, y, perspective, ga, gb, gc, gd):
-    """Gradient to the nine coordinates of the corners of the gradient to a pixel's weights (ga, gb, gc) and depth (gd)."""
+    """Gradient by the corners' nine coordinates, for gradients by a pixel's weights (ga, gb, gc) and depth (gd)."""
     ax, ay, ad, bx, by, bd, cx, cy, cd = corners
     a, b, c, total = _locate(corners, x, y, perspective)
     ax, bx, cx, ay, by, cy = ax - x, bx - x, cx - x, ay - y, by - y, cy - y
@@ -281,13 +281,13 @@ def _finish(total, largest, pixels, gradient):
 
 @cache
 def _stream(index: int, pointer: int) -> Any:
-    """Numba's name for a stream of PyTorch's; the same object for the same stream, by which numba finds its launches."""
+    """Numba's name for a stream of PyTorch's; one object for one stream, by which numba finds its launches."""
     return cuda.external_stream(pointer) if pointer else cuda.default_stream()
 
 
 @contextmanager
 def _queue(device: torch.device) -> Iterator[Callable]:
-    """Yields `launch(kernel, threads, *arguments)`, which queues at least so many threads on the device's current stream."""
+    """Yields `launch(kernel, threads, *arguments)`: at least so many threads, on the device's current stream."""
     if config.ENABLE_CUDASIM:
         yield lambda kernel, threads, *arguments: kernel[-(-threads // BLOCK), BLOCK](*arguments)
         return
@@ -338,7 +338,7 @@ def forward(
 def backward(
     points: Tensor, triangles: Tensor, triangle: Tensor, by_barycentric: Tensor, by_depth: Tensor, perspective: bool
 ) -> Tensor:
-    """Gradient (B, V, 3) by the points, of gradients by weights and depth: what autograd gives for `rasterize_torch.locate`.
+    """Gradient (B, V, 3) by the points, for gradients by weights and depth: as autograd's of `rasterize_torch.locate`.
 
     Sums are exact in units of (pixels of a picture) / 2^60 times its largest term, and so do not depend on the order of
     threads. A gradient that is not finite makes all of its picture's NaN.

@@ -63,7 +63,7 @@ def visible(points: Tensor, triangles: Tensor, size: tuple[int, int], cull: bool
 
 
 def _drawable(corners: Tensor, cull: bool, perspective: bool) -> tuple[Tensor, Tensor]:
-    """Ids (K,) of the triangles (T, 3, 3) that can be seen, in order, and the sign (K,) that makes their insides positive."""
+    """Ids (K,) of the triangles (T, 3, 3) that can be seen, in order, and signs (K,) that make their insides positive."""
     a, b, c = corners.unbind(1)
     facing = torch.sign((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0])
     seen = corners.isfinite().all(-1).all(-1)
@@ -80,8 +80,8 @@ def _depths(corners: Tensor, facing: Tensor, x: Tensor, y: float, perspective: b
     """Depth (K, W) of triangles (K, 3, 3) at one row of pixel centres, infinite where a triangle is not.
 
     A corner's weight is the cross product of the two others as seen from the pixel. Two triangles at an edge get one
-    number with two signs, to the last bit, so that a centre is in one of them; at a zero, it belongs to the triangle for
-    which the edge is a left or a top one (the top-left rule).
+    number with two signs, to the last bit, so that a centre is in one of them; at a zero, it belongs to the triangle
+    for which the edge is a left or a top one (the top-left rule).
     """
     inside = torch.ones(len(corners), len(x), dtype=torch.bool, device=corners.device)
     weights = []
@@ -103,8 +103,8 @@ def locate(points: Tensor, triangles: Tensor, triangle: Tensor, perspective: boo
     """Where in its triangle each pixel's centre lies, with gradients to the points.
 
     Genova et al. 2018, sec. 3.2.1: the surface is taken as locally planar, triangle ids as constant. With the
-    homogeneous corners h = (x d, y d, d), the weights solve sum beta_i h_i = depth (px, py, 1), sum beta_i = 1: beta_i is
-    in proportion to the determinant of the two other corners and (px, py, 1).
+    homogeneous corners h = (x d, y d, d), the weights solve sum beta_i h_i = depth (px, py, 1), sum beta_i = 1: beta_i
+    is in proportion to the determinant of the two other corners and (px, py, 1).
 
     Args:
         points: (..., V, 3) as in `rasterize`.
