@@ -1,4 +1,4 @@
-"""The renderer's operations inside PyTorch: schema, compilation, gradients in float64, batches, threads, forks, errors."""
+"""The renderer's operations inside PyTorch: schema, compilation, gradients, batches, threads, forks, errors."""
 
 import threading
 import warnings
@@ -22,7 +22,8 @@ def scene(rows=3, dtype=torch.float32):
     head = toy.head()
     mean, triangles = torch.as_tensor(head.mean, dtype=dtype), head.topology("base").triangles
     translation = torch.tensor([[4.0 * i, -3.0, -700.0 - 90 * i] for i in range(rows)], dtype=dtype)
-    focal, principal = torch.full((rows,), 140.0, dtype=dtype), torch.tensor([[20.0, 24.0]], dtype=dtype).expand(rows, 2)
+    focal = torch.full((rows,), 140.0, dtype=dtype)
+    principal = torch.tensor([[20.0, 24.0]], dtype=dtype).expand(rows, 2)
     view = View(torch.eye(3, dtype=dtype).expand(rows, 3, 3), translation, focal, principal, SIZE)
     return project_with_depth(mean.expand(rows, -1, -1), view), torch.as_tensor(triangles)
 
@@ -94,16 +95,23 @@ def test_interpolation_equals_its_twin(channels):
     fragments = rasterize(points, triangles, SIZE)
     flat = fragments.triangle.flatten(1), fragments.barycentric.flatten(1, 2)
     results = []
-    for way in (lambda a, w: interpolate(a, triangles, fragments._replace(barycentric=w.view_as(fragments.barycentric))),
-                lambda a, w: mix(a, triangles, flat[0], w).view(*fragments.triangle.shape, -1)):  # fmt: skip
+
+    def fused(attributes, weights):
+        weights = weights.view_as(fragments.barycentric)
+        return interpolate(attributes, triangles, fragments._replace(barycentric=weights))
+
+    def twin(attributes, weights):
+        return mix(attributes, triangles, flat[0], weights).view(*fragments.triangle.shape, -1)
+
+    for way in (fused, twin):
         torch.manual_seed(0)
         inputs = leaves(torch.rand(2, points.shape[1], channels, dtype=torch.float64), flat[1])
         values = way(*inputs)
         gradients = torch.autograd.grad(values, inputs, torch.rand_like(values))
         results.append((values, *gradients))
-    for fused, twin in zip(*results):
-        assert fused.abs().sum() > 0
-        torch.testing.assert_close(fused, twin)
+    for value, truth in zip(*results):
+        assert value.abs().sum() > 0
+        torch.testing.assert_close(value, truth)
 
 
 @pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
@@ -234,6 +242,15 @@ def test_a_triangle_that_names_no_vertex_is_refused(wrong, names, backend):
     triangles[1, 2] = wrong
     with pytest.raises(IndexError, match="triangle 1 names"):
         interpolate(points, triangles, fragments)
+
+
+def test_a_pixel_whose_triangle_is_not_there_is_refused():
+    points, triangles = sheet()
+    fragments = rasterize(points, triangles, SIZE)
+    with pytest.raises(IndexError, match="triangles that were drawn"):
+        interpolate(points, triangles[:1], fragments)
+    with pytest.raises(IndexError, match="triangles that were drawn"):
+        rasterize_numba.interpolate(points.numpy(), triangles[:1].numpy(), *(part.numpy() for part in fragments[:2]))
 
 
 def test_checked_names_what_is_wrong_and_unchecked_ignores_it():

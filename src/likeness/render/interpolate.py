@@ -24,12 +24,13 @@ def interpolate(attributes: torch.Tensor, triangles: torch.Tensor | np.ndarray, 
 
     Raises:
         ValueError: When shapes or dtypes do not fit.
-        IndexError: When a triangle names a vertex that is not there.
+        IndexError: When a triangle names a vertex, or a pixel a triangle, that is not there.
     """
     triangles = torch.as_tensor(triangles, device=attributes.device)
     batch = fragments.triangle.shape[:-2]
     if attributes.ndim < 2 or attributes.shape[:-2] not in (batch, ()):
-        raise ValueError(f"attributes {tuple(attributes.shape)} for pictures {tuple(fragments.triangle.shape)}; give (..., V, C)")
+        pictures = tuple(fragments.triangle.shape)
+        raise ValueError(f"attributes {tuple(attributes.shape)} for pictures {pictures}; give (..., V, C)")
     if attributes.dtype != fragments.barycentric.dtype:
         raise ValueError(f"attributes are {attributes.dtype}, weights {fragments.barycentric.dtype}")
     rows, size = math.prod(batch), fragments.triangle.shape[-2:]
@@ -43,7 +44,9 @@ def interpolate(attributes: torch.Tensor, triangles: torch.Tensor | np.ndarray, 
     return mixed.reshape(*batch, *size, attributes.shape[-1])
 
 
-def mix(attributes: torch.Tensor, triangles: torch.Tensor, triangle: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def mix(
+    attributes: torch.Tensor, triangles: torch.Tensor, triangle: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
     """The readable twin: attributes (B, V, C), ids (B, n) and weights (B, n, 3) -> (B, n, C), zero where ids are -1."""
     corners = triangles.long()[triangle.clamp(min=0).long()]
     weights = weights * (triangle >= 0)[..., None]
@@ -81,7 +84,8 @@ def _forward(
 
     def work(row: int) -> None:
         values, *others = (rows[row] for rows in inputs)
-        rasterize_numba.mix(values, corners, *others)
+        if not rasterize_numba.mix(values, corners, *others):
+            raise IndexError(rasterize_numba.NOT_THERE)
 
     each_row(work, len(result), torch.get_num_threads())
     return result
@@ -89,7 +93,11 @@ def _forward(
 
 @torch.library.custom_op("likeness::interpolate_backward", mutates_args=(), device_types="cpu")
 def _backward(
-    gradient: torch.Tensor, attributes: torch.Tensor, triangles: torch.Tensor, triangle: torch.Tensor, weights: torch.Tensor
+    gradient: torch.Tensor,
+    attributes: torch.Tensor,
+    triangles: torch.Tensor,
+    triangle: torch.Tensor,
+    weights: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradients with respect to attributes (B, V, C) and weights (B, n, 3)."""
     outputs = torch.empty(attributes.shape, dtype=attributes.dtype), torch.empty(weights.shape, dtype=weights.dtype)

@@ -16,8 +16,8 @@ _size = 0
 def each_row(work: Callable[[int], object], count: int, threads: int) -> None:
     """Call `work(row)` for every row below `count`, on `threads` threads at most; the caller is one of them.
 
-    Rows are taken in order as threads come free, each by one thread alone. An error in any row is raised here, after all
-    threads have stopped. Calls inside calls are fine: who waits has no row left that nobody works on.
+    Rows are taken in order as threads come free, each by one thread alone. An error in any row is raised here, after
+    all threads have stopped. Calls inside calls are fine: who waits has no row left that nobody works on.
     """
     threads = min(threads, count)
     if threads <= 1:

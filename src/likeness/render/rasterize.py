@@ -44,13 +44,14 @@ def rasterize(
     """Draw triangles into a z-buffer.
 
     A centre on an edge that two triangles share belongs to one of them (top-left rule), of equally near triangles the
-    first wins, and what is nearer than 1 mm is cut off. Deterministic. Differentiable once in the points, by the weights
+    first wins, and what is nearer than 1 mm is cut off. Deterministic. Differentiable once in the points, by weights
     and by depth, each pixel keeping its triangle (Genova et al. 2018, sec. 3.2.1).
 
     Args:
         points: (..., V, 3) float32 or float64: x px, y px, depth mm in front of the camera
             (`geometry.cameras.project_with_depth`). A vertex behind the camera has a negative depth.
-        triangles: (T, 3) int32 or int64, counter-clockwise seen from outside, the same for the whole batch.
+        triangles: (T, 3) int32, or int64 at the price of a copy, counter-clockwise seen from outside, the same for the
+            whole batch.
         size: (height, width).
         cull: Whether triangles seen from behind are left out.
         perspective: Weights linear on the surface, as a perspective camera sees it. False: linear on the picture, as
@@ -81,11 +82,13 @@ def rasterize(
 
 def _refuse(points: torch.Tensor, triangles: torch.Tensor, size: tuple[int, int], backend: str | None) -> None:
     if points.ndim < 2 or points.shape[-1] != 3 or triangles.ndim != 2 or triangles.shape[1] != 3:
-        raise ValueError(f"points {tuple(points.shape)}, triangles {tuple(triangles.shape)}; give (..., V, 3) and (T, 3)")
+        shapes = tuple(points.shape), tuple(triangles.shape)
+        raise ValueError(f"points {shapes[0]}, triangles {shapes[1]}; give (..., V, 3) and (T, 3)")
     if points.dtype not in (torch.float32, torch.float64) or triangles.dtype not in (torch.int32, torch.int64):
-        raise ValueError(f"points are {points.dtype}, triangles {triangles.dtype}; give float32 or float64, int32 or int64")
+        seen = f"points are {points.dtype}, triangles {triangles.dtype}"
+        raise ValueError(f"{seen}; give float32 or float64, int32 or int64")
     if not all(0 < side <= rasterize_numba.LARGEST for side in size):
-        raise ValueError(f"a picture of {tuple(size)} pixels; give (height, width), each from 1 to {rasterize_numba.LARGEST}")
+        raise ValueError(f"a picture of {tuple(size)} pixels; give two sides from 1 to {rasterize_numba.LARGEST}")
     if backend is not None and backend not in _BACKENDS:
         raise ValueError(f"backend {backend!r}; there are {', '.join(_BACKENDS)}")
     if backend is not None and _BACKENDS[backend] not in (None, points.device.type):
@@ -107,7 +110,8 @@ def _check(points: torch.Tensor, triangles: torch.Tensor, perspective: bool) -> 
     if len(wrong):
         row, triangle = wrong[0].tolist()
         names = triangles[triangle].tolist()
-        raise ValueError(f"triangle {triangle} of batch row {row} has no area: vertices {names} at {points[row, names].tolist()}")
+        places = points[row, names].tolist()
+        raise ValueError(f"triangle {triangle} of batch row {row} has no area: vertices {names} at {places}")
 
 
 def _check_range(triangles: torch.Tensor, count: int) -> None:
@@ -121,7 +125,7 @@ def _check_range(triangles: torch.Tensor, count: int) -> None:
 def _forward(
     points: torch.Tensor, triangles: torch.Tensor, height: int, width: int, cull: bool, perspective: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Points (B, V, 3) -> barycentric (B, H, W, 3), depth (B, H, W), triangle (B, H, W): what has gradients comes first."""
+    """Points (B, V, 3) -> barycentric (B, H, W, 3), depth (B, H, W), triangle (B, H, W), which has no gradient."""
     outputs = _empty(points, height, width)
     corners, rows = rasterize_numba.corners(array(triangles), points.shape[1]), array(points)
     barycentric, depth, triangle = (output.numpy() for output in outputs)

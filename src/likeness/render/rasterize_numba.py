@@ -1,14 +1,14 @@
 """Rasterization on the CPU: which triangle each pixel's centre sees, where in the triangle, and the way back.
 
-One formula serves every triangle. Relative to a pixel's centre the corners are a, b, c on the screen and d their depths;
-the edge function opposite to corner a is the determinant E_a = b x c, and the weights are proportional to
+One formula serves every triangle. Relative to a pixel's centre the corners are a, b, c on the screen, d their depths.
+The edge function opposite to corner a is the determinant E_a = b x c, and the weights are proportional to
 
     w_a = E_a / d_a   (perspective)        w_a = E_a   (weak perspective).
 
 These are the homogeneous edge functions of Olano and Greer 1997: with signed depths they hold for triangles that reach
-behind the camera too. Exchanging the ends of an edge flips the sign of its determinant exactly, so that of two triangles
-at an edge exactly one gets a centre on it, whatever the rounding; float32 input is computed in float64, where the sign is
-that of exact arithmetic.
+behind the camera too. Exchanging the ends of an edge flips the sign of its determinant exactly, so that of two
+triangles at an edge exactly one gets a centre on it, whatever the rounding; float32 input is computed in float64, where
+the sign is that of exact arithmetic.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ NEAR = 1.0
 """mm in front of the camera; what is nearer is not drawn, and a triangle that crosses this plane in part."""
 LARGEST = 32767
 """Pixels along a side: the cells of the pixel grid are packed by two into 32 bits."""
+NOT_THERE = "a pixel sees a triangle that is not there; give the triangles that were drawn"
 _fast = partial(kernel, error_model="numpy")  # a division by zero gives infinity, and no test for it is compiled
 
 
 def rasterize(
     points: np.ndarray, triangles: np.ndarray, size: tuple[int, int], cull: bool = True
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw triangles into a z-buffer, for one picture and without PyTorch; `render.rasterize` has batches and gradients.
+    """Draw triangles into a z-buffer, one picture, without PyTorch; `render.rasterize` has batches and gradients.
 
     Args:
         points: (V, 3) x px, y px, depth mm in front of the camera (`geometry.cameras.project_with_depth`).
@@ -45,20 +46,29 @@ def rasterize(
     Raises:
         IndexError: When a triangle names a vertex that is not there.
     """
-    triangle, barycentric, depth = np.empty(size, np.int32), np.empty((*size, 3), np.float32), np.empty(size, np.float32)
+    triangle, depth = np.empty(size, np.int32), np.empty(size, np.float32)
+    barycentric = np.empty((*size, 3), np.float32)
     points, triangles = np.ascontiguousarray(points, np.float32), corners(triangles, len(points))
     draw(points, triangles, cull, True, triangle, barycentric, depth)
     return triangle, barycentric, depth
 
 
-def interpolate(attributes: np.ndarray, triangles: np.ndarray, triangle: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
-    """Attributes (V, C) at pixels: ids (...,) and weights (..., 3) -> (..., C), zero where empty."""
+def interpolate(
+    attributes: np.ndarray, triangles: np.ndarray, triangle: np.ndarray, barycentric: np.ndarray
+) -> np.ndarray:
+    """Attributes (V, C) at pixels: ids (...,) and weights (..., 3) -> (..., C), zero where empty.
+
+    Raises:
+        IndexError: When a triangle names a vertex, or a pixel a triangle, that is not there.
+    """
     attributes = np.ascontiguousarray(attributes)
     if attributes.dtype != np.float64:
         attributes = attributes.astype(np.float32, copy=False)
     weights = np.ascontiguousarray(barycentric, attributes.dtype).reshape(-1, 3)
     result = np.empty((triangle.size, attributes.shape[1]), attributes.dtype)
-    mix(attributes, corners(triangles, len(attributes)), np.ascontiguousarray(triangle, np.int32).ravel(), weights, result)
+    ids = np.ascontiguousarray(triangle, np.int32).ravel()
+    if not mix(attributes, corners(triangles, len(attributes)), ids, weights, result):
+        raise IndexError(NOT_THERE)
     return result.reshape(*triangle.shape, -1)
 
 
@@ -98,7 +108,7 @@ def _cells(flat, height, width, near, cells):
     half, zero, far, near = real(0.5), real(0), real(np.inf), real(near)
     right, bottom = real(width), real(height)
     for i in range(len(cells)):
-        # one axis, for the stride of a second one is unknown to the compiler, and loads would not be vector instructions
+        # one axis: the compiler does not know the stride of a second one, and would not load by vector instructions
         x, y, d = flat[3 * i], flat[3 * i + 1], flat[3 * i + 2]
         plain = (abs(x) < far) & (abs(y) < far) & (d > near) & (d < far)
         column, row = np.ceil(x - half), np.ceil(y - half)
@@ -174,7 +184,9 @@ def draw(points, triangles, cull, perspective, triangle, barycentric, depth):
             left, right = min(p & 0xFFFF, q & 0xFFFF, r & 0xFFFF), max(p & 0xFFFF, q & 0xFFFF, r & 0xFFFF)
             top, bottom = min(p, q, r) >> 16, max(p, q, r) >> 16
         else:
-            left, right, top, bottom = _clipped_box(points, triangles[t], height, width) if perspective else (0, 0, 0, 0)
+            if not perspective:
+                continue
+            left, right, top, bottom = _clipped_box(points, triangles[t], height, width)
             if left >= right:
                 continue
             nearest = NEAR
@@ -239,7 +251,8 @@ def pull_back(points, triangles, perspective, triangle, barycentric, by_weight, 
             za, zb, zc = np.float64(points[a, 2]), np.float64(points[b, 2]), np.float64(points[c, 2])
             wa, wb, wc = barycentric[row, column, 0], barycentric[row, column, 1], barycentric[row, column, 2]
             z = np.float64(by_depth[row, column])
-            ga, gb, gc = by_weight[row, column, 0] + z * za, by_weight[row, column, 1] + z * zb, by_weight[row, column, 2] + z * zc
+            ga, gb, gc = by_weight[row, column, 0], by_weight[row, column, 1], by_weight[row, column, 2]
+            ga, gb, gc = ga + z * za, gb + z * zb, gc + z * zc
             mean = ga * wa + gb * wb + gc * wc
             ga, gb, gc = ga - mean, gb - mean, gc - mean
             ka = kb = kc = 1.0
@@ -262,9 +275,14 @@ def pull_back(points, triangles, perspective, triangle, barycentric, by_weight, 
 
 @kernel
 def mix(attributes, triangles, triangle, weights, result):
-    """Writes attributes (V, C) mixed by weights (n, 3) of triangles (n,) into (n, C), zero where there is none."""
+    """Writes attributes (V, C) mixed by weights (n, 3) of triangles (n,) into (n, C), zero where there is none.
+
+    False when a pixel's triangle is not there.
+    """
     for n in range(len(triangle)):
         t = triangle[n]
+        if t >= len(triangles):
+            return False
         if t < 0:
             result[n] = 0
             continue
@@ -272,6 +290,7 @@ def mix(attributes, triangles, triangle, weights, result):
         wa, wb, wc = weights[n, 0], weights[n, 1], weights[n, 2]
         for k in range(attributes.shape[1]):
             result[n, k] = wa * attributes[a, k] + wb * attributes[b, k] + wc * attributes[c, k]
+    return True
 
 
 @kernel
