@@ -34,7 +34,8 @@ def make_page() -> Image.Image:
     """All pictures with their captions."""
     model = builtin.load()
     topology, smile = model.topology("dense"), head(model, mouthSmileLeft=0.5, mouthSmileRight=0.5, jawOpen=0.12)
-    pictures = [*lights(smile, topology), *surfaces(smile, topology), *views(smile, topology), *gradients(model, topology, smile)]
+    pictures = [*lights(smile, topology), *surfaces(smile, topology), *views(smile, topology)]
+    pictures += gradients(model, topology, smile)
     rows, caption = -(-len(pictures) // COLUMNS), 24
     page = Image.new("RGB", (COLUMNS * (TILE + 8) - 8, rows * (TILE + caption + 6)), "white")
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(14)
@@ -71,7 +72,8 @@ def surfaces(face: Face, topology: Topology) -> list[tuple[str, np.ndarray]]:
     near, far = seen.depth[there[..., 0]].quantile(torch.tensor([0.0, 0.97]))
     depth = (1 - (seen.depth.clip(max=far) - near) / (far - near))[..., None].expand(-1, -1, 3) ** 1.5
     line = torch.arange(1024) // 16
-    checker = torch.where(((line[:, None] + line) % 2 == 0)[..., None], torch.tensor([0.75, 0.6, 0.5]), torch.tensor([0.1, 0.2, 0.35]))
+    light, dark = torch.tensor([[0.75, 0.6, 0.5], [0.1, 0.2, 0.35]])
+    checker = torch.where(((line[:, None] + line) % 2 == 0)[..., None], light, dark)
     fragments = Fragments(seen.triangle, seen.barycentric, seen.depth)
     chart = interpolate(torch.as_tensor(topology.uv), topology.triangles, fragments)
     chart = torch.cat([chart, torch.full_like(chart[..., :1], 0.3)], -1)
@@ -90,10 +92,11 @@ def views(face: Face, topology: Topology) -> list[tuple[str, np.ndarray]]:
     close = camera(0.0, distance=300.0)
     weak = cameras.weak_from(close, torch.tensor(245.0))
     inside = camera(math.pi - 0.5, distance=25.0, focal=0.4)
+    within_head = render(face, topology, inside, daylight(), background=GREY, cull=False)
     return [
         ("perspective, from 30 cm", finished(render(face, topology, close, daylight(), background=GREY).image)),
         ("weak perspective", finished(render(face, topology, weak, daylight(), background=GREY).image)),
-        ("from inside, cut by the near plane", finished(render(face, topology, inside, daylight(), background=GREY, cull=False).image)),
+        ("from inside, cut by the near plane", finished(within_head.image)),
     ]
 
 
@@ -111,7 +114,10 @@ def gradients(model: builtin.Builtin, topology: Topology, face: Face) -> list[tu
     detail = replace(small, focal=small.focal * fine, principal=small.principal * fine, size=(TILE, TILE))
     under = render(opened, topology, detail, daylight(), background=GREY).image
     mouth = torch.lerp(0.35 * under, torch.tensor([1.0, 0.75, 0.1]), enlarged)
-    return [("coverage of the mouth, 32 px", color.encode(mouth.numpy())), ("gradient of a shift by one pixel", shifted(face, topology))]
+    return [
+        ("coverage of the mouth, 32 px", color.encode(mouth.numpy())),
+        ("gradient of a shift by one pixel", shifted(face, topology)),
+    ]
 
 
 def shifted(face: Face, topology: Topology) -> np.ndarray:
@@ -179,7 +185,8 @@ def paint(model: builtin.Builtin) -> tuple[Tensor, Tensor]:
         ball = np.arange(layout.ball) + topology.parts[name].start
         ring = np.concatenate([[-1], np.repeat(np.arange(len(layout.eye_rings)), layout.eye_segments), [99]])
         albedo[topology.parts[name]], shine[topology.parts[name]] = [0.35, 0.18, 0.14], 0.02
-        albedo[ball] = np.select([ring[:, None] < layout.iris_ring / 2, ring[:, None] <= layout.iris_ring], [[0.01], [0.13, 0.07, 0.03]], [0.75])
+        pupil, iris = ring[:, None] < layout.iris_ring / 2, ring[:, None] <= layout.iris_ring
+        albedo[ball] = np.select([pupil, iris], [[0.01], [0.13, 0.07, 0.03]], [0.75])
         shine[ball] = 0.6
     albedo[topology.parts["mouth_bag"]], shine[topology.parts["mouth_bag"]] = [0.15, 0.03, 0.03], 0.0
     return torch.as_tensor(albedo).float(), torch.as_tensor(shine).float()[:, None].expand(-1, 3)
@@ -216,6 +223,7 @@ def finished(image: Tensor) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/pictures/renderer.jpg"))
+    torch.set_num_threads(1)  # sums are the same on every machine of a kind
     make_page().save(parser.parse_args().output, quality=88)
 
 

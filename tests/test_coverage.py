@@ -128,9 +128,12 @@ def test_sloping_borders_fill_pixels_exactly():
         assert np.abs(error[1:-1, 1:-1]).max() < 0.03
 
 
-@pytest.mark.parametrize("corners", [
+THROUGH_CENTRES = (
     [[12.5, 24.5], [32.5, 4.5], [52.5, 24.5], [32.5, 44.5]], [[10.5, 8.5], [40.5, 8.5], [40.5, 30.5], [10.5, 30.5]],
-])  # fmt: skip
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("corners", THROUGH_CENTRES)
 def test_borders_through_pixels_centres(corners):
     """Ties: every crossing of the outline is a pixel's centre, and belongs to one pixel or to another."""
     points, triangles = fan(corners)
@@ -262,6 +265,7 @@ def soup(seed, count=40):
     random = np.random.default_rng(seed)
     points = np.column_stack([random.uniform(-10, 75, (count, 2)), random.uniform(100, 900, count)])
     points[:4] = [[np.nan, 3, 500], [20, 30, -50], [20, 30, 0.1], [1e9, -1e9, 400]]
+    points[4:7] = [[30, np.nan, 400], [30, 20, np.nan], [np.inf, 20, 300]]
     triangles = random.integers(0, count, (count, 3))
     return points, triangles, random.random(count) < 0.5
 
@@ -272,6 +276,7 @@ def test_the_fast_search_finds_what_the_readable_one_does(cull, perspective):
     triangles, inside = mouth()
     cases = [(head(0.7), triangles, inside, (112, 112)), (head(0.5, yaw=0.9), triangles, None, (112, 112))]
     cases += [(*soup(seed), SIZE) for seed in range(6)]
+    cases += [(*fan(corners), None, SIZE) for corners in THROUGH_CENTRES]
     found = 0
     for points, triangles, inside, size in cases:
         parts = region(triangles, inside)

@@ -1,4 +1,4 @@
-"""The composed call: spheres against analysis, mirrors, batches, both cameras, both kinds of light, and a head found by descent."""
+"""The composed call: spheres against analysis, mirrors, batches, both cameras, every light, a head found by descent."""
 
 import importlib.util
 import re
@@ -227,7 +227,8 @@ def test_both_cameras_draw_the_same_from_far_away():
 
 
 def stacked(view):
-    return View(*(torch.stack([getattr(v, name) for v in view]) for name in ("rotation", "translation", "focal", "principal")), view[0].size)
+    names = "rotation", "translation", "focal", "principal"
+    return View(*(torch.stack([getattr(one, name) for one in view]) for name in names), view[0].size)
 
 
 def test_batches_are_single_pictures_and_one_serves_all():
@@ -259,7 +260,9 @@ def test_batches_are_single_pictures_and_one_serves_all():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_triangles_may_be_tensors_and_dtypes_stay(dtype):
     face, topology = head()
-    cast = lambda value: type(value)(*(f.to(dtype) if isinstance(f, torch.Tensor) else f for f in vars(value).values()))  # noqa: E731
+    def cast(value):
+        return type(value)(*(f.to(dtype) if isinstance(f, torch.Tensor) else f for f in vars(value).values()))
+
     args = cast(face), cast(head_view()), cast(soft_light())
     seen = render(args[0], topology, *args[1:])
     assert {getattr(seen, name).dtype for name in ("image", "coverage", "normal", "depth", "specular")} == {dtype}

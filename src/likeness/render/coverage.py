@@ -90,7 +90,9 @@ def coverage(points: Tensor, triangle: Tensor, region: Region, *, cull: bool = T
     return _filled(seen, torch.cat(crossings), *index, points.dtype).reshape(*batch, *size)
 
 
-def _crossings(points: Tensor, region: Region, picture: Tensor, row: Tensor, column: Tensor, edge: Tensor, axis: int) -> Tensor:
+def _crossings(
+    points: Tensor, region: Region, picture: Tensor, row: Tensor, column: Tensor, edge: Tensor, axis: int
+) -> Tensor:
     """Where the outline crosses each pair of pixels, whose first one is given, (P, 2) px, float64.
 
     The gradient is that of a point fixed to the edge, at the share t of its length: moving it along the outline moves no

@@ -70,7 +70,8 @@ def visible_surface(
     """
     attributes = [vertex_normals(camera, topology.triangles), camera]
     albedo = face.albedo if texture is None else torch.as_tensor(topology.uv).to(camera)
-    attributes += [value.expand(*camera.shape[:-2], *value.shape[-2:]) for value in (albedo, face.specular) if value is not None]
+    given = [value for value in (albedo, face.specular) if value is not None]
+    attributes += [value.expand(*camera.shape[:-2], *value.shape[-2:]) for value in given]
     pixels = interpolate(torch.cat(attributes, -1), topology.triangles, fragments).flatten(-3, -2)
     normal, position, *rest = pixels.split([value.shape[-1] for value in attributes], -1)
     normal = normalize(normal, dim=-1)

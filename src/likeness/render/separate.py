@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-NEAR = 1.0
-"""mm; edges that come nearer to a perspective camera's plane than this are not looked at: their pixels mean nothing."""
+from likeness.render.rasterize_numba import NEAR
+
 TIE = 1e-6
 """Pixels; a crossing so near to a pixel's centre may separate it from either neighbour: the z-buffer rounds otherwise."""
 
@@ -75,7 +75,7 @@ def _edges_near(points: Tensor, region: Region, seen: Tensor, perspective: bool)
     picture, edge = torch.nonzero(code[:, region.edges[:, 0]] & code[:, region.edges[:, 1]] == 0, as_tuple=True)
     ends = points[picture[:, None], region.edges[edge]]
     good = ends.isfinite().all(2).all(1)
-    if perspective:
+    if perspective:  # nearer to the camera's plane pixels mean nothing
         good &= (ends[..., 2] >= NEAR).all(1)
     return picture[good], edge[good]
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from likeness.kernels import kernel
-from likeness.render.separate import NEAR, TIE, Region
+from likeness.render.rasterize_numba import NEAR
+from likeness.render.separate import TIE, Region
 
 NOWHERE = 16
 """Marks a vertex that is not finite or lies too near to the camera's plane, beside the four sides of a box."""
