@@ -268,7 +268,7 @@ def test_backends_agree_with_the_twin_on_a_head(draw, dtype, perspective):
     points = points.to(dtype)
     drawn = draw(points, triangles, (2 * draw.side, 2 * draw.side), perspective=perspective)
     truth = rasterize_torch.rasterize(points.double(), triangles, (2 * draw.side, 2 * draw.side), True, perspective)
-    assert 0.3 < (drawn.triangle >= 0).double().mean() < 0.9
+    assert len(drawn.triangle.unique()) > 6
     assert torch.equal(drawn.triangle, truth[0])
     torch.testing.assert_close(drawn.barycentric.double(), truth[1], atol=EXACT[dtype], rtol=0)
     rounding = 1e-6 if dtype == torch.float32 else 1e-12
