@@ -122,6 +122,18 @@ def test_micc_of_the_truth_is_nothing_and_grows_with_the_bump():
     assert errors[0] < 1e-3 and (np.diff(errors) > 0.02).all()
 
 
+def test_triangles_wound_the_other_way_do_not_count():
+    prediction, marks, _ = dome(61)
+    turned = replace(prediction, triangles=np.ascontiguousarray(prediction.triangles[:, ::-1]))
+    assert micc_of(turned, marks) == pytest.approx(micc_of(prediction, marks), abs=1e-6)
+
+
+def test_surfaces_that_hardly_meet_are_refused():
+    part, marks, _ = dome(31, reach=0.2)
+    with pytest.raises(AssetError, match="share only . %"):
+        micc_of(part, marks)
+
+
 def test_scale_counts_in_the_metrical_variant_only():
     truth, marks, tip = dome(61)
     larger = replace(truth, vertices=1.05 * truth.vertices)

@@ -50,24 +50,26 @@ COMMANDS = {
     "evaluate landmarks": Command("evaluate", "EvaluateLandmarks", "evaluate_landmarks", "measure landmarks on photos"),
     "evaluate shape": Command("evaluate", "EvaluateShape", "evaluate_shape", "measure shapes on renders"),
     "evaluate scan": Command("evaluate", "EvaluateScan", "evaluate_scan", "measure shapes on a head scan"),
-    "evaluate micc": Command("evaluate_surfaces", "EvaluateMicc", "evaluate_micc", "MICC: point to plane, mm"),
-    "evaluate now": Command("evaluate_surfaces", "EvaluateNow", "evaluate_now", "NoW: scan to mesh, mm"),
-    "evaluate realy": Command("evaluate_surfaces", "EvaluateRealy", "evaluate_realy", "nose, mouth, forehead, cheek, mm"),
-    "evaluate facescape": Command("evaluate_surfaces", "EvaluateFacescape", "evaluate_facescape", "FaceScape, mm"),
-    "evaluate facewarehouse": Command("evaluate_surfaces", "EvaluateFacewarehouse", "evaluate_facewarehouse", "FaceWarehouse, mm"),
-    "evaluate bu3dfe": Command("evaluate_vertices", "EvaluateBu3dfe", "evaluate_bu3dfe", "BU-3DFE: per-vertex RMSE, mm"),
-    "evaluate distinctiveness": Command(
-        "evaluate_vertices", "EvaluateDistinctiveness", "evaluate_distinctiveness", "what comes back of what is special"
-    ),
-    "evaluate expression": Command("evaluate_vertices", "EvaluateExpression", "evaluate_expression", "on neutral photos, mm"),
-    "evaluate aflw2000": Command("evaluate_points", "EvaluateAflw2000", "evaluate_aflw2000", "68 points by yaw, % of box"),
-    "evaluate nme2d": Command("evaluate_points", "EvaluateNme2d", "evaluate_nme2d", "68 points, % of eye distance"),
-    "evaluate pose": Command("evaluate_points", "EvaluatePose", "evaluate_pose", "head pose, degrees"),
-    "evaluate steadiness": Command("evaluate_points", "EvaluateSteadiness", "evaluate_steadiness", "jitter and lag of clips"),
-    "evaluate photometric": Command("evaluate_pictures", "EvaluatePhotometric", "evaluate_photometric", "renderings over photos"),
-    "evaluate texture": Command("evaluate_pictures", "EvaluateTexture", "evaluate_texture", "textures, l2,1"),
-    "evaluate lips": Command("evaluate_pictures", "EvaluateLips", "evaluate_lips", "lips, intersection over union"),
-    "evaluate identity": Command("evaluate_pictures", "EvaluateIdentity", "evaluate_identity", "embeddings: EMD and recall"),
+} | {
+    f"evaluate {name}": Command(f"evaluate_{module}", f"Evaluate{name.capitalize()}", f"evaluate_{name}", help)
+    for module, name, help in (
+        ("surfaces", "micc", "MICC: symmetric point to plane, mm"),
+        ("surfaces", "now", "NoW: scan to mesh, mm"),
+        ("surfaces", "realy", "nose, mouth, forehead and cheek by themselves, mm"),
+        ("surfaces", "facescape", "FaceScape: symmetric point to plane, mm"),
+        ("surfaces", "facewarehouse", "FaceWarehouse: closest point, mm"),
+        ("vertices", "bu3dfe", "BU-3DFE: per-vertex RMSE, mm"),
+        ("vertices", "distinctiveness", "the share of what is special that comes back"),
+        ("vertices", "expression", "expression seen in neutral photos, mm"),
+        ("points", "aflw2000", "AFLW2000-3D: 68 points by yaw, % of the box"),
+        ("points", "nme2d", "68 points, % of the distance of the eyes"),
+        ("points", "pose", "head pose, degrees"),
+        ("points", "steadiness", "jitter and lag of clips"),
+        ("pictures", "photometric", "renderings over photos, RGB"),
+        ("pictures", "texture", "textures in one chart, l2,1"),
+        ("pictures", "lips", "upper and lower lip, intersection over union"),
+        ("pictures", "identity", "embeddings: earth mover's distance and recall"),
+    )
 }
 """Name on the command line, one or two words -> where it is."""
 PRODUCT = ("reconstruct", "demo", "sheet", "models")

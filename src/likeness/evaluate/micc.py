@@ -19,9 +19,12 @@ from likeness.errors import AssetError
 from likeness.evaluate.meshes import Mesh
 from likeness.evaluate.surfaces import align, crop, distances, start_motion, used, weighted_median
 from likeness.geometry.alignment import similarity
+from likeness.geometry.mesh import vertex_areas
 
 RADIUS = 95.0
 """mm around the nose tip (Genova et al. 2018, after Tran et al. 2017)."""
+OVERLAP = 0.25
+"""Share of the cropped scan that must have a partner, else the numbers say nothing. Ours."""
 
 
 def point_to_plane(
@@ -40,26 +43,25 @@ def point_to_plane(
 
     Returns:
         "point to plane": symmetric mean; "from scan", "from prediction": the two directions; "median": of the scan's;
-        "overlap %": share of the cropped scan's area that was measured. A low overlap makes the rest worthless.
+        "overlap %": share of the cropped scan's area that was measured. Compare methods at like overlap only.
 
     Raises:
-        AssetError: The two cannot be aligned, or share nothing.
+        AssetError: The two cannot be aligned, or share less than a quarter of the scan.
     """
     truth = used(truth) if nose_tip is None else crop(truth, nose_tip, radius)
     prediction = used(prediction)
     moved = align(prediction, truth, start_motion(predicted_points, true_points, scale), scale)
     there, back = distances(truth, moved), distances(moved, truth)
-    if not len(there.plane) or not len(back.plane):
-        raise AssetError("the aligned surfaces share no region")
-    corners = truth.vertices[truth.triangles]
-    whole = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
+    overlap = float(there.weights.sum() / vertex_areas(truth.vertices, truth.triangles).sum())
+    if overlap < OVERLAP or not len(back.plane):
+        raise AssetError(f"the aligned surfaces share only {100 * overlap:.0f} % of the scan: wrong key points?")
     ways = [float(np.average(way.plane, weights=way.weights)) for way in (there, back)]
     return {
         "point to plane": sum(ways) / 2,
         "from scan": ways[0],
         "from prediction": ways[1],
         "median": weighted_median(there.plane, there.weights),
-        "overlap %": 100 * float(there.weights.sum() / whole),
+        "overlap %": 100 * overlap,
     }
 
 

@@ -96,6 +96,7 @@ def align(
     """
     some = _some(len(truth.vertices))
     normals = vertex_normals(truth.vertices, truth.triangles)[some]
+    prediction = _facing_alike(prediction, start, truth.vertices[some], normals)
     weights = vertex_areas(truth.vertices, truth.triangles)[some] if area else None
     try:
         laid = lay_onto(
@@ -107,6 +108,16 @@ def align(
     if not 1e-6 < float(laid.motion.scale / start.scale) < 1e6:
         raise AssetError("cannot be aligned: its size ran away")
     return replace(prediction, vertices=laid.motion.apply(prediction.vertices))
+
+
+def _facing_alike(prediction: Mesh, start: Similarity, points: np.ndarray, normals: np.ndarray) -> Mesh:
+    """The prediction with its triangles wound as the truth's: files differ in that, and only pairs that face alike count."""
+    found = closest_points(points, start.apply(prediction.vertices), prediction.triangles)
+    across = vertex_normals(prediction.vertices, prediction.triangles)[prediction.triangles[found.triangle]].mean(1)
+    near = found.distances <= np.median(found.distances)
+    if np.median((across @ start.rotation.T * normals).sum(1)[near]) >= 0:
+        return prediction
+    return replace(prediction, triangles=np.ascontiguousarray(prediction.triangles[:, ::-1]))
 
 
 def _some(count: int) -> np.ndarray:
