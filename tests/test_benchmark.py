@@ -416,6 +416,69 @@ def test_pictures_are_written_for_peers(toy_system, tmp_path, monkeypatch):
     assert names[:2] == ["heads-000-0.png", "heads-000-1.png"]
 
 
+def landmarks_of_a_face(random, count):
+    """Dense landmarks (count, 478, 3) of a face that looks ahead, well apart, in a picture of 64 px."""
+    return (random.uniform(16, 48, (count, 478, 3)) * [1, 1, 0]).astype(np.float32)
+
+
+@pytest.fixture
+def data_folder(tmp_path):
+    """Photos of noise in the layout of the data folder."""
+    import cv2
+
+    random, root = np.random.default_rng(0), tmp_path / "data"
+    sets = {
+        "landmarks_lfpw/images": [f"image_{k:04d}.png" for k in range(6)],
+        "photos/sfhq": [f"{k:05d}.png" for k in range(20)],
+        "video_frames/frames": [f"{name}_{v}{f}.png" for name in ("Mary_Doe", "Jane_Roe", "Mo_Xu") for v in "01" for f in "01"],
+    }
+    for folder, names in sets.items():
+        (root / folder).mkdir(parents=True)
+        for name in names:
+            cv2.imwrite(str(root / folder / name), random.integers(0, 255, (64, 64, 3), np.uint8))
+    np.savez(root / "landmarks_lfpw/landmarks68.npz", name=sets["landmarks_lfpw/images"],
+             points=random.uniform(16, 48, (6, 68, 2)).astype(np.float32))  # fmt: skip
+    places = {"landmarks_lfpw/images": "landmarks_lfpw/landmarks478", "photos/sfhq": "photos/sfhq.landmarks478",
+              "video_frames/frames": "video_frames/landmarks478"}  # fmt: skip
+    for folder, names in sets.items():
+        np.savez(root / f"{places[folder]}.npz", name=names, points=landmarks_of_a_face(random, len(names)))
+    return root
+
+
+def test_photo_sets_keep_to_their_split(data_folder):
+    from likeness.cli.benchmark_sets import photo_sets
+
+    found = {}
+    for split in ("val", "test"):
+        sets, missing = photo_sets(data_folder, split, 100, 100)
+        found[split] = {chosen.name: [item.name for item in chosen.items] for chosen in sets}
+        assert len(missing) == (split == "test"), missing
+    assert missing[0].startswith("aflw2000_16")
+    assert found["val"]["lfpw"] == ["lfpw-image_0000", "lfpw-image_0002", "lfpw-image_0004"]
+    assert found["test"]["lfpw"] == ["lfpw-image_0001", "lfpw-image_0003", "lfpw-image_0005"]
+    assert found["val"]["sfhq"] == ["sfhq-00005", "sfhq-00015"] and found["test"]["sfhq"] == ["sfhq-00000", "sfhq-00010"]
+    assert len(found["val"]["frames"]) == 8 and len(found["test"]["frames"]) == 4
+    people = [item.person for chosen in sets for item in chosen.items if chosen.name == "frames"]
+    assert set(people) == {"person 0"} and not any("Roe" in name for name in found["test"]["frames"])
+
+
+def test_photos_score_nothing_for_the_truth_itself(data_folder):
+    from likeness.cli.benchmark_sets import photo_sets
+
+    (data_folder / "video_frames/landmarks478.npz").unlink()
+    sets, missing = photo_sets(data_folder, "val", 100, 100)
+    assert [line.split(":")[0] for line in missing] == ["video_frames"]
+    lfpw, sfhq = sets
+    for item in lfpw.items:
+        assert lfpw.measure(item, Answer(points=item.truth.points)) == {"points68": 0, "mouth": 0}
+        off = lfpw.measure(item, Answer(points=item.truth.points + [3.0, 4.0]))
+        assert off["points68"] == pytest.approx(500 / item.truth.unit) and lfpw.measure(item, Answer()) == {}
+    for item in sfhq.items:
+        assert sfhq.measure(item, Answer(dense=item.truth.dense[:, :2]))["dense"] == pytest.approx(0, abs=1e-4)
+        assert sfhq.measure(item, Answer(points=np.zeros((68, 2)))) == {}
+        assert item.slices["resolution"] == "< 64 px" and "occlusion" not in item.slices
+
+
 def test_wrong_arguments_are_named(tmp_path):
     from likeness.cli.benchmark import Benchmark, benchmark
 

@@ -323,10 +323,9 @@ def frames_set(data: Path, split: str, people: int) -> ItemSet:
     for i, name in enumerate(names):
         if name.startswith(letters):
             owners.setdefault(name.rsplit("_", 1)[0], []).append(i)
-    shown = [sorted(owners)[k] for k in even(len(owners), people)]
-    items = tuple(
-        _photo_item(f"frame-{Path(names[i]).stem}", person, folder / "frames" / names[i], Truth(dense=points[i]), points[i])
-        for person in shown for i in owners[person]
+    items = tuple(  # numbers, not names: the report tells of faces, not of who they are
+        _photo_item(f"frame-{k:03d}-{shot:02d}", f"person {k}", folder / "frames" / names[i], Truth(dense=points[i]), points[i])
+        for k in even(len(owners), people) for shot, i in enumerate(sorted(owners[sorted(owners)[k]], key=names.__getitem__))
     )  # fmt: skip
     about = "Up to twelve frames of each person, from several videos (YouTube Faces): is it the same neutral face in all of them?"
     title = "Steadiness over frames of a person"

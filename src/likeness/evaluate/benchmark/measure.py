@@ -283,7 +283,7 @@ def worst(chosen: ItemSet, scores: Scores, base: Scores | None, count: int) -> l
     values = scores.values.get(metric, np.zeros(0))
     if not len(values) or not np.isfinite(values).any():
         return found[:count]
-    ranked, word = values, f"{METRICS[metric].title} {{0:.{METRICS[metric].digits}f}} {METRICS[metric].unit}"
+    ranked, word = values, f"{METRICS[metric].title} {{0:.{METRICS[metric].digits}f}} {METRICS[metric].unit}".rstrip()
     if metric == "shape" and base is not None:
         place = dict(zip(base.names, base.values["shape"]))
         ranked = values / np.array([place.get(name, math.nan) for name in scores.names])

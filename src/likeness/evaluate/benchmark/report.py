@@ -176,7 +176,9 @@ def _cell(number: Estimate | None, metric: str) -> str:
     if number is None:
         return "<td>&ndash;</td>"
     digits = METRICS[metric].digits
-    interval = f"<small>{number.low:.{digits}f} &ndash; {number.high:.{digits}f}</small>" if math.isfinite(number.low) else ""
+    interval = ""
+    if math.isfinite(number.low) and number.high > number.low:
+        interval = f"<small>{number.low:.{digits}f} &ndash; {number.high:.{digits}f}</small>"
     return f"<td>{number.value:.{digits}f}{interval}</td>"
 
 
