@@ -19,6 +19,7 @@ from likeness.evaluate.benchmark.peers import peer, vertex_list
 from likeness.evaluate.scans import LANDMARKS_OF_68
 from likeness.evaluate.scores import Scores
 from likeness.geometry import cameras, harmonics
+from likeness.geometry.alignment import similarity
 from likeness.geometry.mesh import vertex_normals
 from likeness.geometry.rotation import from_axis_angle, from_euler
 from likeness.types import View
@@ -223,6 +224,16 @@ def test_people_are_told_apart_by_their_shapes(head):
     noisy = [replace(shape, vertices=shape.vertices + 0.2 * random.standard_normal(shape.vertices.shape)) for shape in sure]
     spread = np.sqrt(np.mean([row["spread"] ** 2 for row in measure.steadiness(noisy, people)]))
     assert spread == pytest.approx(0.2 * math.sqrt(3), rel=0.05)
+    rough = [replace(shape, vertices=shape.vertices + 4 * random.standard_normal(shape.vertices.shape)) for shape in sure]
+    rows = measure.steadiness(rough, people, most=10**6)
+    used = np.unique(rough[0].triangles)
+    points = [similarity(shape.vertices[used], rough[0].vertices[used]).apply(shape.vertices[used]) for shape in rough]
+    gap = np.array([[np.linalg.norm(a - b) for b in points] for a in points])
+    for i, person in enumerate(people):
+        mine = [gap[i, j] for j in range(12) if people[j] == person and j != i]
+        others = [gap[i, j] for j in range(12) if people[j] != person]
+        assert rows[i]["apart"] == pytest.approx(np.mean([a < b for a in mine for b in others]))
+    assert 0.5 < np.mean([row["apart"] for row in rows]) < 1
     assert measure.steadiness([sure[0], None], ["a", "a"]) == [{}, {}]
     alone = measure.steadiness(sure[::3], ["a", "b", "c", "d"])
     assert alone == [{}, {}, {}, {}]
