@@ -165,10 +165,11 @@ def _backward(
 def _(points, triangles, height, width, cull, perspective):
     from likeness.render import rasterize_cuda
 
+    version = None if triangles.is_inference() else triangles._version
     seen = _in_range.get(triangles)
-    if seen is None or seen[0] != triangles._version or seen[1] > points.shape[1]:  # a look waits for the GPU: once
-        _check_range(triangles, points.shape[1])
-        _in_range[triangles] = triangles._version, points.shape[1]
+    if version is None or seen is None or seen[0] != version or seen[1] > points.shape[1]:
+        _check_range(triangles, points.shape[1])  # waits for the GPU, and therefore once
+        _in_range[triangles] = version, points.shape[1]
     inputs = points.contiguous(), triangles.contiguous()
     triangle, barycentric, depth = rasterize_cuda.forward(*inputs, (height, width), cull, perspective)
     return barycentric, depth, triangle
