@@ -89,6 +89,15 @@ def test_micc_names_the_unit_and_the_fault_of_bad_meshes(micc_set):
     assert report["scored"] == 1
 
 
+def test_a_small_fault_is_remarked_and_scored(micc_set, capsys):
+    path = micc_set / "p/subject_01/indoor.obj"
+    path.write_text(path.read_text() + "f 1 1 2\n")
+    rows, report = run(micc_set, "micc", code=PARTIAL)
+    assert report["remarks"] == {"subject_01/indoor": "1 triangles without area dropped"}
+    assert float(rows["subject_01/indoor"]["point to plane"]) < 1e-3
+    assert "without area" in capsys.readouterr().err
+
+
 def test_micc_finds_scans_as_distributed(tmp_path):
     write_dome(tmp_path / "subject_01/Model/frontal2/obj/2.obj")
     write_dome(tmp_path / "subject_01/Model/frontal1/obj/1.obj")

@@ -35,6 +35,13 @@ def test_people_are_drawn_with_all_their_photos():
     assert np.diff(bootstrap_interval(values, groups=np.arange(500))) == pytest.approx(alone, rel=0.1)
 
 
+def test_a_drawn_person_brings_all_photos():
+    seen = set()
+    values, people = [0.0] * 9 + [10.0], ["a"] * 9 + ["b"]
+    bootstrap_interval(values, lambda draw: seen.add((len(draw), draw.sum())) or draw.mean(), rounds=50, groups=people)
+    assert seen == {(18, 0), (10, 10), (2, 20)}
+
+
 def test_an_interval_follows_its_seed_and_its_statistic():
     values = np.arange(30.0)
     assert bootstrap_interval(values, seed=1) == bootstrap_interval(values, seed=1)
