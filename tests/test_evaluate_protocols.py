@@ -89,6 +89,16 @@ def test_micc_names_the_unit_and_the_fault_of_bad_meshes(micc_set):
     assert report["scored"] == 1
 
 
+def test_micc_of_our_own_mesh_against_seven_points_of_a_scan(tmp_path, person):
+    topology, mean, shape = person
+    points = keypoints.known(len(shape)).points(shape)
+    write_obj(tmp_path / "t/subject_01.obj", shape, topology.triangles)
+    np.savetxt(tmp_path / "t/subject_01.txt", points[[36, 39, 42, 45, 30, 48, 54]])
+    write_obj(tmp_path / "p/subject_01.obj", motion(1, 0.1).apply(mean), topology.triangles)
+    rows, _ = run(tmp_path, "micc")
+    assert 0.3 < float(rows["subject_01"]["point to plane"]) < 3
+
+
 def test_a_small_fault_is_remarked_and_scored(micc_set, capsys):
     path = micc_set / "p/subject_01/indoor.obj"
     path.write_text(path.read_text() + "f 1 1 2\n")

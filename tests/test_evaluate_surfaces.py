@@ -205,6 +205,13 @@ def test_key_points_of_our_own_topologies_and_of_files(tmp_path):
     np.testing.assert_array_equal(keypoints.seven(points[17:], "x"), keypoints.seven(points, "x"))
     with pytest.raises(AssetError, match="of the 68 are wanted"):
         keypoints.seven(points[:5], "x")
+    for count in (51, 68):
+        ours, theirs = keypoints.shared(points, points[-count:], "x")
+        np.testing.assert_array_equal(ours, points[-count:])
+        np.testing.assert_array_equal(theirs, ours)
+    ours, theirs = keypoints.shared(points[17:], points[:7], "x", (36, 39, 42, 45, 30, 48, 54))
+    np.testing.assert_array_equal(ours, points[[36, 39, 42, 45, 30, 48, 54]])
+    np.testing.assert_array_equal(theirs, points[:7])
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +257,8 @@ def test_51_points_leave_the_cheek_out_and_no_region_is_an_error(heads):
     mesh = checked(mean, topology.triangles, "head")
     found = realy.region_errors(mesh, regions, marks.points(mean)[17:], marks.points(person))
     assert np.isnan(found["cheek"]) and found["nose"] > 0
+    with pytest.raises(AssetError, match="placed by 51 or 68"):
+        realy.region_errors(mesh, regions, marks.points(mean), keypoints.seven(marks.points(person), "x"))
     with pytest.raises(AssetError, match="no region to measure"):
         realy.region_errors(mesh, {}, marks.points(mean), marks.points(person))
 

@@ -16,6 +16,7 @@ from likeness.evaluate.layouts import micc as micc_layout
 from likeness.evaluate.layouts import now as now_layout
 from likeness.evaluate.layouts.pairs import Pairs, pairs
 from likeness.evaluate.meshes import Mesh
+from likeness.evaluate.scans import LANDMARKS_OF_68
 from likeness.evaluate.scores import Measured, collect
 
 Unit = Literal["mm", "cm", "dm", "m", "um"]
@@ -131,6 +132,8 @@ def evaluate_micc(config: EvaluateMicc) -> int:
         truth = meshes.read_points(clip.landmarks) * meshes.UNITS[config.truth_unit]
         prediction, points = _read_clip(clip.frames, marks)
         tip = _nose_tip(truth, config.nose_tip, str(clip.landmarks))
+        # Of seven points of a scan the fifth is here the nose tip, see docs/evaluation.md.
+        points, truth = keypoints.shared(points, truth, name, LANDMARKS_OF_68)
         values = micc.point_to_plane(prediction, scan, points, truth, tip)
         return Measured(values, remark=prediction.remark or scan.remark)
 
@@ -146,6 +149,7 @@ def _measure_pairs(config: EvaluateFacescape | EvaluateFacewarehouse, found: Pai
         truth = meshes.read(found.truth[name], config.truth_unit)
         points = _points_in_mm(found.truth[name], truth, true_marks, config.truth_unit)
         prediction, predicted = _read_clip(found.frames(name), marks)
+        predicted, points = keypoints.shared(predicted, points, name)
         return Measured(measure(prediction, truth, predicted, points), remark=prediction.remark or truth.remark)
 
     return one

@@ -120,6 +120,17 @@ def rows_of_68(points: np.ndarray, rows: tuple[int, ...], name: str) -> np.ndarr
     return points[np.array(rows) - first]
 
 
-def seven(points: np.ndarray, name: str) -> np.ndarray:
-    """NoW's seven points (7, 3), of the seven, the 51 or the 68."""
-    return points if len(points) == 7 else rows_of_68(points, SEVEN_OF_68, name)
+def seven(points: np.ndarray, name: str, rows: tuple[int, ...] = SEVEN_OF_68) -> np.ndarray:
+    """NoW's seven points (7, 3), of the seven, the 51 or the 68; `rows` says which of the 68 they are."""
+    return points if len(points) == 7 else rows_of_68(points, rows, name)
+
+
+def shared(
+    first: np.ndarray, second: np.ndarray, name: str, rows: tuple[int, ...] = SEVEN_OF_68
+) -> tuple[np.ndarray, np.ndarray]:
+    """The key points that two meshes both have: all, the 51 without the jaw, or the seven."""
+    if 7 in (len(first), len(second)):
+        return seven(first, name, rows), seven(second, name, rows)
+    if {len(first), len(second)} == {51, 68}:
+        return first[-51:], second[-51:]
+    return first, second

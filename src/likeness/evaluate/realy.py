@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from likeness.errors import AssetError
-from likeness.evaluate.keypoints import REGIONS, rows_of_68
+from likeness.evaluate.keypoints import REGIONS, rows_of_68, shared
 from likeness.evaluate.meshes import Mesh, checked
 from likeness.evaluate.surfaces import align, kept, plain_distances, start_motion, used
 from likeness.geometry.mesh import vertex_areas
@@ -35,9 +35,9 @@ def region_errors(
     Raises:
         AssetError: Nothing can be aligned.
     """
-    if len(predicted_points) != len(true_points):
-        shorter = min(len(predicted_points), len(true_points))
-        predicted_points, true_points = predicted_points[-shorter:], true_points[-shorter:]  # 51 are the last of 68
+    predicted_points, true_points = shared(predicted_points, true_points, "region by region")
+    if len(true_points) not in (51, 68):
+        raise AssetError(f"{len(true_points)} key points, but regions are placed by 51 or 68")
     whole = start_motion(predicted_points, true_points, True)
     prediction = replace(used(prediction), vertices=whole.apply(used(prediction).vertices))
     placed = whole.apply(predicted_points)
