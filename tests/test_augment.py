@@ -157,3 +157,21 @@ def test_shut_eyes_are_closed_in_the_targets_and_open_ones_left_alone():
     turned = points.copy()
     turned[..., 2] = 1.2 * turned[..., 0]  # a turned head: automatic lids are not to be believed
     assert close_lids(given, turned)[1, left] == given[1, left]
+
+
+def test_other_proportions_move_pixels_and_landmarks_alike_and_forget_the_codes():
+    random = np.random.default_rng(4)
+    source = _source(random)
+    x, y = source.points[0, 1, :2]
+    grid = np.mgrid[:224, :224] + 0.5
+    source.images[0] = np.where(np.hypot(grid[1] - x, grid[0] - y) < 6, 250, 10)[..., None]
+    crops = Crops([source], [1.0], 0, 10, head().symmetry, stretched=1.0)
+    motion = augment.exact(source.points[0])
+    for _ in range(5):
+        affine = augment.stretched(motion, random)
+        scale = np.linalg.svd(affine[:2, :2])[1]
+        item = crops.item(source, 0, affine, mirrored=False, similar=False)
+        bright = item["image"][..., 0] > 128
+        centre = np.array([(grid[1, :128, :128][bright]).mean(), (grid[0, :128, :128][bright]).mean()])
+        assert scale[0] > 1.01 * scale[1] and np.hypot(*(centre - item["points"][1])) < 0.5
+    assert crops[0]["known"] == 0 and Crops([source], [1.0], 0, 10, head().symmetry)[0]["known"] == 1

@@ -79,6 +79,8 @@ class Regressor(Training):
     """Shards made by `likeness train renders`."""
     share: float = 0.4
     """Share of renders among the crops."""
+    stretched: float = 0.0
+    """Share of the photos whose proportions are changed; only their landmarks are learned then."""
     start: Path | None = None
     """Checkpoint to begin with: of `likeness train points` (its backbone) or of another regressor (everything)."""
     rate: float = 1.5e-3
@@ -216,7 +218,9 @@ def _recipe(folder: Path, config: Regressor) -> tuple[Any, Any]:
         listings = [read_set(folder / "photos", name, "train", config.targets) for name in config.sets]
         sources = [from_photos(Photos(listings), config.sets), from_renders(Shards(config.renders), _dense(bases))]
         shares, length = [1 - config.share, config.share], config.steps * config.settings.batch
-        data["codes"] = Crops(sources, shares, config.settings.seed, length, builtin.load().symmetry)
+        data["codes"] = Crops(
+            sources, shares, config.settings.seed, length, builtin.load().symmetry, stretched=config.stretched
+        )
     mean = model.mean[:NARROW]
     shape = torch.from_numpy(shape_gram(model.identity[:, :NARROW], mean))
     motion = torch.from_numpy(shape_gram(model.expression[:, :NARROW], mean, motion=False))

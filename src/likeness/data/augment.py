@@ -28,6 +28,18 @@ def jittered(points: np.ndarray, random: np.random.Generator, loose_share: float
     return crop_from_photo(center, CROP_MARGIN * side, roll, CROP_SIZE)
 
 
+def stretched(motion: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """(3, 3) affine map into a crop: that of `motion`, then the crop pulled longer one way than the other, and sheared.
+
+    A face of other proportions comes out, whose landmarks are known exactly and whose codes are not. Ours.
+    """
+    linear = np.eye(2) + np.array([[0.08, 0.05], [0.05, 0.08]]) * random.standard_normal((2, 2))
+    middle = np.full(2, CROP_SIZE / 2)
+    pull = np.eye(3)
+    pull[:2, :2], pull[:2, 2] = linear, middle - linear @ middle
+    return pull @ motion
+
+
 def exact(points: np.ndarray) -> np.ndarray:
     """(3, 3) similarity to the crop around landmarks, without error."""
     center, side, roll = face_frame(points)

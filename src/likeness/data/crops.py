@@ -125,13 +125,15 @@ class Crops:
     Args:
         shares: How often each source is drawn.
         symmetry: (100,) +1 or -1: what mirroring a face does to each identity code; needed with targets.
+        stretched: Share of photos that get other proportions (see `augment.stretched`).
         plain: Without jitter, mirroring and spoiling, in order: for validation.
     """
 
     def __init__(
         self, sources: Sequence[Source], shares: Sequence[float], seed: int, length: int, symmetry: np.ndarray | None = None,
-        plain: bool = False,
+        plain: bool = False, stretched: float = 0.0,
     ) -> None:
+        self.stretched = stretched
         self.sources, self.seed, self.length, self.symmetry, self.plain = list(sources), seed, length, symmetry, plain
         self.shares = np.cumsum(shares) / np.sum(shares)
         self.with_targets = any(source.targets is not None for source in sources)
@@ -148,23 +150,33 @@ class Crops:
             return self.item(source, i % len(source.images), augment.exact(source.points[i % len(source.images)]), False)
         loose, spoiled = (0.2, 0.4) if source.rendered else (0.5, 0.85)  # ours: renders are there to be seen exactly
         similarity, mirrored = augment.jittered(source.points[place], random, loose), random.random() < 0.5
-        item = self.item(source, place, similarity, mirrored)
+        if not source.rendered and self.stretched and random.random() < self.stretched:
+            item = self.item(source, place, augment.stretched(similarity, random), mirrored, False)
+        else:
+            item = self.item(source, place, similarity, mirrored)
         if random.random() < spoiled:
             item["image"] = augment.spoil(item["image"], random, lambda: source.images[random.integers(len(source.images))])
         return item
 
-    def item(self, source: Source, place: int, similarity: np.ndarray, mirrored: bool) -> dict[str, np.ndarray]:
-        """The crop of one picture by a given similarity, with everything that is known about it."""
+    def item(
+        self, source: Source, place: int, similarity: np.ndarray, mirrored: bool, similar: bool = True
+    ) -> dict[str, np.ndarray]:
+        """The crop of one picture by a given similarity, with everything that is known about it.
+
+        Without `similar` the map is only affine, and nothing is known but the landmarks.
+        """
         points = transform(source.points[place], similarity)[:, :2]
         if mirrored:
             points = points[_MIRROR] * [-1, 1] + [augment.CROP_SIZE, 0]
         item = {"image": augment.take(source.images[place], similarity, mirrored), "points": points}
         if self.with_targets:
-            item |= self._targets(source, place, similarity, mirrored)
+            item |= self._targets(source, place, similarity, mirrored, similar)
         return {key: np.asarray(v, np.uint8 if key == "image" else np.float32) for key, v in item.items()}
 
-    def _targets(self, source: Source, place: int, similarity: np.ndarray, mirrored: bool) -> dict[str, Any]:
-        if source.targets is None or not source.known[place]:
+    def _targets(
+        self, source: Source, place: int, similarity: np.ndarray, mirrored: bool, similar: bool
+    ) -> dict[str, Any]:
+        if source.targets is None or not source.known[place] or not similar:
             nothing = {"identity": np.zeros(len(self.symmetry)), "expression": np.zeros(len(EXPRESSIONS))}
             still = camera.CropCamera(np.eye(3), np.zeros(2), 0.0, 0.0)
             return nothing | still._asdict() | {"known": 0.0, "rendered": float(source.rendered)}
