@@ -2,12 +2,13 @@
 
 import sys
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 
 from likeness.assets.halves import half_shapes  # noqa: E402
 from likeness.assets.toy import head  # noqa: E402
@@ -92,7 +93,7 @@ def test_a_graph_of_another_model_or_kind_is_refused(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory) -> tuple[Encoder, RegressorGraph]:
+def encoder(tmp_path_factory) -> tuple[Encoder, RegressorGraph, Path]:
     torch.manual_seed(0)
     model = head()
     points = PointModel.at(model, model.topology().landmarks["dense"])
@@ -102,7 +103,7 @@ def encoder(tmp_path_factory) -> tuple[Encoder, RegressorGraph]:
             network(torch.randint(0, 255, (8, 128, 128, 3), dtype=torch.uint8))
     path = tmp_path_factory.mktemp("graphs") / "regressor.onnx"
     export_regressor(network, points, path, {"licence": "Apache-2.0"})
-    return Encoder(path), RegressorGraph(network, points).eval()
+    return Encoder(path), RegressorGraph(network, points).eval(), path
 
 
 def test_the_regressor_in_onnx_is_the_one_in_torch(encoder):
@@ -113,6 +114,21 @@ def test_the_regressor_in_onnx_is_the_one_in_torch(encoder):
     for one, other in zip(session.run(None, {"image": image}), expected):
         np.testing.assert_allclose(one, other.numpy(), rtol=5e-3, atol=0.02 * max(1.0, float(other.abs().max())) ** 0.5)
     assert session.get_modelmeta().custom_metadata_map["licence"] == "Apache-2.0"
+
+
+def test_the_large_layer_is_kept_and_computed_in_8_bits(encoder):
+    session, graph, path = encoder
+    written = onnx.load(path).graph
+    sizes = {tensor.name: (tensor.data_type, int(np.prod(tensor.dims))) for tensor in written.initializer}
+    (product,) = (node for node in written.node if node.op_type == "MatMulNBits")
+    assert sizes[product.input[1]] == (onnx.TensorProto.UINT8, 512 * 2048)
+    assert not any(kind == onnx.TensorProto.FLOAT16 and count >= 1 << 19 for kind, count in sizes.values())
+    assert sum(node.op_type == "GlobalAveragePool" for node in written.node) == 9
+    image = np.random.default_rng(2).integers(0, 255, (1, 128, 128, 3), dtype=np.uint8)
+    with torch.no_grad():
+        (expected, *_) = graph(torch.from_numpy(image))
+    (found, *_) = session.session.run(["identity"], {"image": image})
+    assert np.sqrt(((found - expected.numpy()) ** 2).mean()) < 0.01 * float(expected.std())
 
 
 def test_an_estimate_is_in_pixels_of_the_photo(encoder):
