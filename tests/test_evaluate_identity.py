@@ -5,8 +5,14 @@ import pytest
 from scipy.stats import wasserstein_distance
 
 from likeness.evaluate.identity import (
-    Embeddings, cosine, earth_movers_distance, identity_scores, own_similarity, pair_similarities, recall,
-)  # fmt: skip
+    Embeddings,
+    cosine,
+    earth_movers_distance,
+    identity_scores,
+    own_similarity,
+    pair_similarities,
+    recall,
+)
 
 
 def people(noise, count=40, photos=3, seed=0, names="photo"):

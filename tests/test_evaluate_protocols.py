@@ -317,7 +317,7 @@ def test_pose_from_a_table(tmp_path):
     angles = np.degrees([0.1, -0.8, 1.2])
     lines = [f"image0000{2 * k + 2},{yaw + 2},{np.degrees(0.05)},{np.degrees(-0.02)}" for k, yaw in enumerate(angles)]
     (tmp_path / "pose.csv").write_text("name,yaw,pitch,roll\n" + "\n".join(lines[:2]) + "\nimage00006,oops,0,0\n")
-    rows, report = run(tmp_path, "pose", predictions="pose.csv", code=PARTIAL)
+    rows, _ = run(tmp_path, "pose", predictions="pose.csv", code=PARTIAL)
     assert float(rows["image00002"]["yaw"]) == pytest.approx(2)
     assert float(rows["image00004"]["mean of three"]) == pytest.approx(2 / 3)
     assert "no number" in rows["image00006"]["failure"]

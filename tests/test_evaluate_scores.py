@@ -46,7 +46,7 @@ def test_an_interval_follows_its_seed_and_its_statistic():
     values = np.arange(30.0)
     assert bootstrap_interval(values, seed=1) == bootstrap_interval(values, seed=1)
     assert bootstrap_interval(values, seed=1) != bootstrap_interval(values, seed=2)
-    low, high = bootstrap_interval(np.append(values, 1e6), np.median)
+    _, high = bootstrap_interval(np.append(values, 1e6), np.median)
     assert high < 31
     assert np.isnan(bootstrap_interval([1.0, np.nan])).all()
 

@@ -100,6 +100,7 @@ def test_micc_does_not_ask_for_place_size_order_or_density():
     prediction, marks, _ = dome(61)
     base = micc_of(prediction, marks)
     assert 0.15 < base["point to plane"] < 1 and base["overlap %"] > 80
+    assert base["point to plane"] == pytest.approx((base["from scan"] + base["from prediction"]) / 2)
     by = motion(1, 0.013)
     assert micc_of(moved(prediction, by), by.apply(marks)) == pytest.approx(base, abs=2e-3)
     truth, true_marks, tip = dome(81, bump=5)

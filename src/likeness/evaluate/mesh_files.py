@@ -51,9 +51,9 @@ def parse(path: Path) -> Parsed:
 def obj(path: Path) -> Parsed:
     """Wavefront OBJ: `v` with or without colours behind the position, `vt`, and `f` with any number of corners."""
     text = path.read_bytes().replace(b"\\\n", b" ")
-    numbers = _table(re.findall(rb"^[ \t]*v[ \t](.*)", text, re.M), 3)
-    charts = _table(re.findall(rb"^[ \t]*vt[ \t](.*)", text, re.M), 2)
-    faces = re.findall(rb"^[ \t]*f([ \t].*)", text, re.M)
+    numbers = _table(re.findall(rb"^[ \t]*v[ \t](.*)", text, re.MULTILINE), 3)
+    charts = _table(re.findall(rb"^[ \t]*vt[ \t](.*)", text, re.MULTILINE), 2)
+    faces = re.findall(rb"^[ \t]*f([ \t].*)", text, re.MULTILINE)
     corners = _polygons(faces)
     triangles = _rows_of(corners[..., 0], len(numbers))
     chart_corners = _rows_of(corners[..., 1], len(charts)) if len(charts) and corners.any(axis=(0, 1))[1] else None

@@ -51,7 +51,7 @@ class Scores:
             raise ValueError(f"{self.protocol}: {wrong or 'groups'} must have one entry for each of {count} items")
         both = set(self.names) & set(self.failures)
         if both:
-            raise ValueError(f"{self.protocol}: {sorted(both)[0]!r} is both scored and failed")
+            raise ValueError(f"{self.protocol}: {min(both)!r} is both scored and failed")
 
 
 class Measured(NamedTuple):
