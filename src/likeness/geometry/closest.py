@@ -38,8 +38,9 @@ def closest_points(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarr
     corners = np.ascontiguousarray(np.asarray(vertices, np.float64)[triangles])
     low, high = corners.min(axis=1), corners.max(axis=1)
     origin, extent = low.min(axis=0), (high.max(axis=0) - low.min(axis=0)).max()
-    # Cells as wide as a large triangle, and not so many that empty ones cost more than full ones.
-    cell = max(float(np.percentile((high - low).max(axis=1), 75)), extent / 128, 1e-12)
+    # Cells three times as wide as a large triangle, because queries lie some triangles away from the surface more often
+    # than on it; and not so many that empty ones cost more than full ones.
+    cell = max(3 * float(np.percentile((high - low).max(axis=1), 75)), extent / 128, 1e-12)
     first, last = ((edge - origin) // cell for edge in (low, high))
     shape = last.max(axis=0).astype(np.int64) + 1
     starts, entries = _fill(first.astype(np.int64), last.astype(np.int64), shape)
@@ -73,26 +74,42 @@ def _fill(first, last, shape):
 
 @kernel
 def _query(points, corners, origin, cell, shape, starts, entries):
-    """Walk the shells of cells around each point until none further out can be nearer."""
+    """Walk the shells of cells around each point until none further out can be nearer.
+
+    The partner of the point before is the first guess, and cells beyond the best so far are passed by, a column or a slab
+    at a time: neighbours in an array are neighbours in space more often than not.
+    """
     triangle = np.zeros(len(points), np.int32)
     weights = np.zeros((len(points), 3))
     found = np.zeros(3)
     for n in range(len(points)):
         p = points[n]
         home = np.floor((p - origin) / cell).astype(np.int64)
-        best, reach, ring = np.inf, 0, 0
+        reach, ring = 0, 0
         for axis in range(3):
             reach = max(reach, abs(home[axis]), abs(home[axis] - shape[axis] + 1))
             ring = max(ring, -home[axis], home[axis] - shape[axis] + 1)
+        triangle[n] = triangle[n - 1] if n > 0 else 0
+        best = _nearest(p, corners[triangle[n]], weights[n])
         while ring <= reach and (ring < 1 or best > ((ring - 1) * cell) ** 2):
             for x in range(max(home[0] - ring, 0), min(home[0] + ring, shape[0] - 1) + 1):
+                across = _outside(p[0] - origin[0], x, cell)
+                if across > best:
+                    continue
                 for y in range(max(home[1] - ring, 0), min(home[1] + ring, shape[1] - 1) + 1):
+                    column = across + _outside(p[1] - origin[1], y, cell)
+                    if column > best:
+                        continue
                     inner = abs(x - home[0]) < ring and abs(y - home[1]) < ring
-                    step = 2 * ring if inner and ring > 0 else 1
-                    for z in range(home[2] - ring, home[2] + ring + 1, step):
+                    step, low, high = 2 * ring, home[2] - ring, home[2] + ring
+                    if not inner or ring == 0:
+                        step, low, high = 1, max(low, 0), min(high, shape[2] - 1)
+                    for z in range(low, high + 1, step):
                         if z < 0 or z >= shape[2]:
                             continue
                         place = (x * shape[1] + y) * shape[2] + z
+                        if starts[place] == starts[place + 1] or column + _outside(p[2] - origin[2], z, cell) > best:
+                            continue
                         for k in range(starts[place], starts[place + 1]):
                             t = entries[k]
                             gap = _nearest(p, corners[t], found)
@@ -102,6 +119,13 @@ def _query(points, corners, origin, cell, shape, starts, entries):
                                 weights[n] = found
             ring += 1
     return triangle, weights
+
+
+@kernel
+def _outside(place, index, cell):
+    """Squared distance along one axis of a place from a cell; rounding may not make a cell seem further than it is."""
+    gap = max(index * cell - place, place - (index + 1) * cell, 0.0)
+    return gap * gap * (1 - 1e-9)
 
 
 @kernel

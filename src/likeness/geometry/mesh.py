@@ -57,10 +57,12 @@ def edges(triangles: np.ndarray) -> np.ndarray:
 
 def border_vertices(triangles: np.ndarray, count: int | None = None) -> np.ndarray:
     """(V,) bool: vertices of edges that belong to one triangle only; V is `count`, by default the largest number plus one."""
-    sides = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), 1)
-    pairs, counts = np.unique(sides, axis=0, return_counts=True)
-    border = np.zeros(triangles.max(initial=-1) + 1 if count is None else count, bool)
-    border[pairs[counts == 1]] = True
+    count = triangles.max(initial=-1) + 1 if count is None else count
+    sides = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64)
+    # One number a side: sorting rows takes ten times as long.
+    keys, counts = np.unique(sides.min(1) * count + sides.max(1), return_counts=True)
+    border = np.zeros(count, bool)
+    border[np.concatenate(np.divmod(keys[counts == 1], max(count, 1)))] = True
     return border
 
 
