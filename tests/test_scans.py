@@ -74,7 +74,7 @@ def test_a_textured_scan_is_photographed(tmp_path):
 
 
 def test_a_missing_or_empty_scan_is_refused(tmp_path):
-    with pytest.raises(AssetError, match="cannot read"):
+    with pytest.raises(AssetError, match="cannot be read"):
         scans.lee_perry_smith(tmp_path)
     (tmp_path / "head.obj").write_text("# nothing\n")
     with pytest.raises(AssetError, match="no mesh"):

@@ -10,6 +10,7 @@ import numpy as np
 
 from likeness import color
 from likeness.errors import AssetError
+from likeness.evaluate.mesh_files import parse
 from likeness.geometry import cameras
 from likeness.geometry.alignment import similarity
 from likeness.geometry.icp import lay_onto, partners
@@ -57,28 +58,13 @@ LEE_LANDMARKS = (
 
 def lee_perry_smith(folder: Path) -> Scan:
     """Read the scan "Infinite" (Lee Perry-Smith, CC-BY 3.0) from a folder with `head.obj` and `color.jpg`."""
-    vertices, triangles, uv = _read_obj(Path(folder) / "head.obj")
+    path = Path(folder) / "head.obj"
+    mesh = parse(path)
+    if not len(mesh.triangles):
+        raise AssetError(f"{path}: no mesh in this file")
     picture = cv2.imread(str(Path(folder) / "color.jpg"))
     texture = None if picture is None else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-    return Scan(vertices * LEE_UNIT, triangles, np.array(LEE_LANDMARKS) * LEE_UNIT, uv, texture)
-
-
-def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices (V, 3) in the file's unit, triangles (T, 3) and texture coordinates of their corners (T, 3, 2)."""
-    try:
-        lines = [line.split() for line in path.read_text().splitlines()]
-    except OSError as error:
-        raise AssetError(f"cannot read the scan {path}: {error.strerror}") from None
-    vertices = np.array([line[1:4] for line in lines if line[:1] == ["v"]], np.float64)
-    uv = np.array([line[1:3] for line in lines if line[:1] == ["vt"]] or [[0, 0]], np.float64)
-    corners = []
-    for words in (line[1:] for line in lines if line[:1] == ["f"]):
-        pairs = [[int(number or 1) - 1 for number in (word + "/1").split("/")[:2]] for word in words]
-        corners += [(pairs[0], pairs[k], pairs[k + 1]) for k in range(1, len(pairs) - 1)]
-    if not len(vertices) or not corners:
-        raise AssetError(f"{path}: no mesh in this file")
-    corners = np.array(corners, np.int32)
-    return vertices, np.ascontiguousarray(corners[..., 0]), uv[corners[..., 1]]
+    return Scan(mesh.vertices * LEE_UNIT, mesh.triangles.astype(np.int32), np.array(LEE_LANDMARKS) * LEE_UNIT, mesh.uv, texture)
 
 
 def photograph(scan: Scan, view: View) -> np.ndarray:
