@@ -11,12 +11,12 @@ import pytest
 from likeness import color
 from likeness.assets import toy
 from likeness.errors import AssetError, UsageError
-from likeness.evaluate.benchmark import baselines, heads, measure, report, scene
+from likeness.evaluate.benchmark import baselines, heads, measure, report, scene, views
 from likeness.evaluate.benchmark.albedo import without_light
 from likeness.evaluate.benchmark.chart import dots, nice
 from likeness.evaluate.benchmark.items import Answer, Item, ItemSet, Method, Shape, Truth, typology_angle
 from likeness.evaluate.benchmark.peers import peer, vertex_list
-from likeness.evaluate.scans import LANDMARKS_OF_68
+from likeness.evaluate.scans import LANDMARKS_OF_68, Scan
 from likeness.evaluate.scores import Scores
 from likeness.geometry import cameras, harmonics
 from likeness.geometry.alignment import similarity
@@ -104,6 +104,26 @@ def test_a_lamp_lights_its_side_and_casts_shadows():
     shadow, beside = image[50, 50 + 18], image[50, 50 - 18]  # 40 mm to the right and to the left of the middle
     assert beside == pytest.approx(0.5 * math.cos(math.pi / 4), rel=0.02)
     assert shadow < 0.05 * beside
+
+
+def test_a_scan_is_seen_from_all_sides():
+    """A large ball, one half of its chart red and the other blue: views from the left show more of the one."""
+    rows, columns = 80, 81
+    polar, around = np.meshgrid(np.linspace(0, np.pi, rows), np.linspace(0, 2 * np.pi, columns), indexing="ij")
+    ball = np.stack([np.sin(polar) * np.sin(around), np.cos(polar), np.sin(polar) * np.cos(around)], -1).reshape(-1, 3) * 90
+    grid = np.arange(rows * columns).reshape(rows, columns)
+    a, b, c, d = grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]
+    triangles = np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in ((a, b, c), (a, c, d))]).astype(np.int32)
+    assert triangles.size > 2**15, "the test is there for scans of many corners too"
+    chart = np.stack([around / (2 * np.pi), polar / np.pi], -1).reshape(-1, 2)
+    texture = np.zeros((64, 64, 3), np.uint8)
+    texture[:, :32, 0] = texture[:, 32:, 2] = 200
+    marks = np.tile([0.0, 0, 90], (7, 1))
+    scan = Scan(ball, triangles, marks, chart[triangles], texture)
+    items = views.items(scan, lambda side, random: np.zeros((side, side, 3), np.uint8), 12)
+    assert len({item.name for item in items}) == 12 and all(item.truth.neutral is scan for item in items)
+    left, right = (item.picture().reshape(-1, 3).astype(float).sum(0) for item in (items[0], items[-1]))
+    assert left[0] > 2 * left[2] and right[2] > 2 * right[0]
 
 
 def test_covers_hide_what_they_say(head):

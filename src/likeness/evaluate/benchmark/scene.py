@@ -120,7 +120,7 @@ def shoot(surface: Surface, view: View, lighting: Lighting, background: np.ndarr
     attributes = [surface.uv, surface.colours, surface.textured[:, None], turned, camera, lit[:, None]]
     seen = triangle >= 0
     values = interpolate(np.concatenate(attributes, 1).astype(np.float32), surface.triangles, triangle[seen], weights[seen])
-    painted = _sampled(surface.texture, values[:, :2])
+    painted = _at(surface.texture, values[:, :2] * np.array(surface.texture.shape[1::-1], np.float32))
     albedo = values[:, 2:5] + values[:, 5:6] * (painted - values[:, 2:5])
     image = np.zeros((*size, 3), np.float32)
     image[seen] = _shaded(albedo, values[:, 6:9], values[:, 9:12], values[:, 12], lighting)
@@ -130,12 +130,16 @@ def shoot(surface: Surface, view: View, lighting: Lighting, background: np.ndarr
     return image + (1 - coverage) * color.decode(background)
 
 
-def _sampled(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """Colours (n, 3) of a texture at places (n, 2) in [0, 1], bilinear; in rows, because OpenCV bounds a picture's side."""
-    count, row = len(uv), 1024
-    places = uv * np.array(texture.shape[1::-1], np.float32) - np.float32(0.5)
-    places = np.concatenate([places, np.zeros((-count % row, 2), np.float32)]).reshape(-1, row, 2)
-    return cv2.remap(texture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(-1, 3)[:count]
+def _at(picture: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Values (n, ...) of a picture (H, W, ...) float32 at pixels (n, 2), bilinear, clamped at its border.
+
+    Read in rows of 1024, because OpenCV bounds the sides of what it makes.
+    """
+    count, row = len(places), 1024
+    spots = places.astype(np.float32) - np.float32(0.5)
+    spots = np.concatenate([spots, np.zeros((-count % row, 2), np.float32)]).reshape(-1, row, 2)
+    found = cv2.remap(picture, spots, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return found.reshape(-1, *picture.shape[2:])[:count]
 
 
 def _shaded(albedo: np.ndarray, normals: np.ndarray, camera: np.ndarray, lit: np.ndarray, lighting: Lighting) -> np.ndarray:
@@ -166,7 +170,7 @@ def _lit(surface: Surface, view: View, lighting: Lighting) -> np.ndarray:
     points = project_with_depth(surface.vertices, eye)
     depth = rasterize(points, surface.triangles, eye.size)[2]
     depth = np.where(np.isinf(depth), 1e6, depth).astype(np.float32)
-    nearest = cv2.remap(depth, points[:, None, :2].astype(np.float32) - np.float32(0.5), None, cv2.INTER_LINEAR)[:, 0]
+    nearest = _at(depth, points[:, :2])
     return np.clip(1 - (points[:, 2] - nearest - SHADOW_BIAS) / SHADOW_SOFT, 0, 1)
 
 
