@@ -386,6 +386,7 @@ def test_the_page_says_failures_first_and_what_is_missing(small_run, pictures, t
 
     report.write(small_run, report.Heading("Board", {"date": "today"}, ["A note."]), tmp_path, draw)
     text = (tmp_path / report.PAGE).read_text()
+    assert (tmp_path / report.SUMMARY).read_text().startswith("Board: date today.")
     places = [text.index(part) for part in ("Failures first", "<h2>Numbers", "<h2>Slices", "<h2>Not measured")]
     assert places == sorted(places)
     assert "The far side of the moon." in text and "no &lt;face&gt; was found" in text and "<face>" not in text

@@ -44,7 +44,7 @@ class Benchmark:
     """Measure the system that ships, and others, on heads with exact truth and on photos; write a page and a table."""
 
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("benchmark")
-    """Folder for index.html and scores.csv."""
+    """Folder for index.html, scores.csv and table.md."""
     split: Literal["val", "test"] = "val"
     """val to choose by; test only to report."""
     peer: tuple[str, ...] = ()
@@ -93,7 +93,6 @@ def benchmark(config: Benchmark, system: System | None = None) -> int:
     if not peers:
         result.missing.insert(0, "Other systems: none was given; `--peer NAME=DIR` puts one into every table.")
     report.write(result, heading(config, start), config.output, _pictures(own, surfaces, ours[0]))
-    (config.output / "table.md").write_text(report.markdown(result), encoding="utf-8")
     show(report.markdown(result))
     show(f"{config.output / report.PAGE} after {time.monotonic() - start:.0f} s")
     return 0

@@ -24,8 +24,9 @@ TILE, QUALITY = 132, 78
 """Height of the pictures in pixels, and their JPEG quality."""
 FAILURES, MEDIANS = 6, 3
 """Pictures shown of each set: the worst, and the middle ones to compare them with."""
-TABLE, PAGE = "scores.csv", "index.html"
+TABLE, SUMMARY, PAGE = "scores.csv", "table.md", "index.html"
 """Files of a report."""
+BRACKETS = "Brackets hold 95 % of the bootstrap; people are drawn, not pictures."
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,11 @@ class Heading:
 
 
 def write(result: Run, heading: Heading, folder: Path, pictures: Pictures) -> None:
-    """Write `scores.csv` and `index.html` into a folder."""
+    """Write `scores.csv`, `table.md` and `index.html` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     write_table(result.rows, folder / TABLE)
+    facts = ", ".join(f"{name} {value}" for name, value in heading.facts.items())
+    (folder / SUMMARY).write_text(f"{heading.title}: {facts}. {BRACKETS}\n\n{markdown(result)}", encoding="utf-8")
     (folder / PAGE).write_text(page(result, heading, pictures), encoding="utf-8")
 
 
@@ -99,7 +102,7 @@ def page(result: Run, heading: Heading, pictures: Pictures) -> str:
     parts = [
         f"<header><h1>{escape(heading.title)}</h1><dl>{facts}</dl></header>",
         "<section><h2>Failures first</h2>", _failures(result, pictures), "</section>",
-        "<section><h2>Numbers</h2><p>Brackets hold 95 % of the bootstrap; people are drawn, not pictures.</p>",
+        f"<section><h2>Numbers</h2><p>{BRACKETS}</p>",
         *(_table(chosen, result) for chosen in result.sets), "</section>",
         f'<section><h2>Slices</h2><p class="key">{colours}</p>',
         *(_slices(chosen, result, names) for chosen in result.sets), "</section>",
