@@ -396,6 +396,18 @@ def test_the_page_says_failures_first_and_what_is_missing(small_run, pictures, t
     assert not re.search(r"(src|href)=\"(?!data:)", text), "the page needs another file"
 
 
+def test_many_pictures_without_an_answer_leave_room_for_bad_answers(pictures, tmp_path):
+    def answer(item):
+        if item is not pictures[-1]:
+            raise AssetError("no face was found")
+        return Answer()
+
+    chosen = as_set(pictures, lambda item, answer: {"shape": 7.0}, ("shape",), shown=True)
+    result = measure.run([chosen], [Method("shy", answer, "", ours=True)])
+    text = report.page(result, report.Heading("Board", {}, []), lambda *of: [])
+    assert text.count("no face was found") == report.FAILURES // 2 and "shape 7.00 mm" in text
+
+
 def test_the_table_has_a_line_for_every_method_and_slice(small_run, tmp_path):
     report.write_table(small_run.rows, tmp_path / "scores.csv")
     rows = list(csv.DictReader(open(tmp_path / "scores.csv", newline="")))

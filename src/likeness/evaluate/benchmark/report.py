@@ -126,11 +126,13 @@ def _failures(result: Run, pictures: Pictures) -> str:
             failed = len(scores.failures)
             title = f"{chosen.title}: {failed} of {len(chosen.items)} pictures without an answer"
             blocks.append(f"<h3>{escape(title)} <small>{escape(method.name)}</small></h3>")
+            silent = min(failed, FAILURES // 2)  # the rest of the room is for answers that are wrong
+            first = [*ranked[:silent], *ranked[failed : failed + FAILURES - silent]]
             if not chosen.shown:
-                words = "; ".join(f"{name}: {why}" for name, why in ranked[:FAILURES])
+                words = "; ".join(f"{name}: {why}" for name, why in first)
                 blocks.append(f'<p class="words">Pictures of this set may not be shown. Worst: {escape(words)}.</p>')
                 continue
-            blocks.append(_strip(chosen, method, ranked[:FAILURES], pictures))
+            blocks.append(_strip(chosen, method, first, pictures))
             answered = ranked[failed:]
             middle = len(answered) // 2 - MEDIANS // 2
             usual = answered[max(0, middle) : middle + MEDIANS] if len(answered) > FAILURES + MEDIANS else []
