@@ -4,7 +4,7 @@ A peer is a folder:
 
     meshes/<item>.obj | .ply | .npz | .wrl   the neutral face of the item's largest face, any unit, any topology
     points/<item>.txt | .npy | .pts          68 Multi-PIE points (68, 2), pixels of the item's picture
-    landmarks.txt                            vertex ids on the meshes: 68 in Multi-PIE order, or the seven of NoW
+    landmarks.txt                            vertex ids on the meshes: 68 in Multi-PIE order, or seven:
                                              (right eye outer, inner, left eye inner, outer, nose tip, mouth right, left)
     keep.txt                                 vertex ids to keep of each mesh, as the face crop of BFM or FLAME; may be missing
     about.txt                                one sentence for the report; may be missing
@@ -37,7 +37,7 @@ def peer(name: str, folder: Path) -> Method:
         raise AssetError(f"{folder}: neither meshes/ nor points/ is in this folder of {name}")
     marks = vertex_list(folder / "landmarks.txt") if with_meshes else None
     if marks is not None and len(marks) not in (7, 68):
-        raise AssetError(f"{folder / 'landmarks.txt'}: {len(marks)} vertex ids; give 68, or the seven of NoW")
+        raise AssetError(f"{folder / 'landmarks.txt'}: {len(marks)} vertex ids; give 68, or seven (eye corners, nose tip, mouth corners)")
     if marks is not None and len(marks) == 68:
         marks = marks[list(LANDMARKS_OF_68)]
     keep = vertex_list(folder / "keep.txt") if (folder / "keep.txt").is_file() else None
