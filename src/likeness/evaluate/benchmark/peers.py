@@ -37,7 +37,8 @@ def peer(name: str, folder: Path) -> Method:
         raise AssetError(f"{folder}: neither meshes/ nor points/ is in this folder of {name}")
     marks = vertex_list(folder / "landmarks.txt") if with_meshes else None
     if marks is not None and len(marks) not in (7, 68):
-        raise AssetError(f"{folder / 'landmarks.txt'}: {len(marks)} vertex ids; give 68, or seven (eye corners, nose tip, mouth corners)")
+        seven = "seven (corners of the eyes, tip of the nose, corners of the mouth)"
+        raise AssetError(f"{folder / 'landmarks.txt'}: {len(marks)} vertex ids; give 68, or {seven}")
     if marks is not None and len(marks) == 68:
         marks = marks[list(LANDMARKS_OF_68)]
     keep = vertex_list(folder / "keep.txt") if (folder / "keep.txt").is_file() else None
