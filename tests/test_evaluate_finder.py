@@ -52,5 +52,5 @@ def test_threshold_is_the_lowest_that_is_precise_and_quiet():
     far = np.array([[500.0, 500, 50, 0, 0.425]])
     scenes = match([np.vstack([_with(FACES[0], 0.6), far]), np.zeros((0, 5))], FACES)
     assert choose_threshold(scenes, np.array([]), 100) == pytest.approx(0.43)
-    assert choose_threshold(scenes, np.array([0.58, 0.545]), 200) == pytest.approx(0.55)
-    assert choose_threshold(scenes, np.array([0.58, 0.545]), 400) == pytest.approx(0.43)
+    assert choose_threshold(scenes, np.array([0.58, 0.545]), 100) == pytest.approx(0.55)
+    assert choose_threshold(scenes, np.array([0.58, 0.545]), 200) == pytest.approx(0.43)

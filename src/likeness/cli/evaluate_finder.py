@@ -40,7 +40,7 @@ class EvaluateFinder:
     scenes: int = 400
     """Composed scenes."""
     negatives: int = 200
-    """Pictures without a face."""
+    """Pictures without a face. To choose a threshold take a thousand: of 200, one per cent is two."""
     choose: bool = False
     """Choose the threshold on validation photos instead of reporting."""
     output: Path | None = None

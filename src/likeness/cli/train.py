@@ -50,6 +50,8 @@ class Finder:
     )
     start: Path | None = None
     """Begin with the weights of an earlier run's checkpoint, or of an exported finder.onnx."""
+    blend: tuple[Path, ...] = ()
+    """Do not train: write the mean of the weights of these exported files; one that is named twice counts twice."""
     export: Path | None = None
     """Write the ONNX file here when done; by default finder.onnx in the output folder."""
     threshold: float = 0.4
@@ -62,8 +64,12 @@ def finder(config: Finder) -> None:
     """Train the face finder and export it."""
     from likeness.recipes.finder import FinderRecipe
     from likeness.train import checkpoint, loop
+    from likeness.train.blend import blend
     from likeness.train.export_finder import export
 
+    if config.blend:
+        blend(config.blend, config.export or config.output / "finder.onnx")
+        return
     photos, settings = None if config.export_only else data_folder(config.data) / "photos", config.settings
     recipe = FinderRecipe(photos, settings.seed, config.small_steps, config.steps, settings.batch, config.rate,
                           config.long_steps, config.wary_steps, config.sets)

@@ -60,8 +60,8 @@ def spoil(crop: np.ndarray, random: np.random.Generator, other: Callable[[], np.
     """
     if random.random() < 0.35:
         crop = occlude(crop, random, other)
-    chain = ((degrade.recolor, 0.8), (degrade.shade, 0.3), (degrade.blur, 0.2), (degrade.shrink, 0.25),
-             (degrade.noise, 0.2), (degrade.compress, 0.3), (degrade.grey, 0.15))  # fmt: skip
+    chain = ((degrade.recolor, 0.75), (degrade.shade, 0.15), (degrade.blur, 0.2), (degrade.shrink, 0.25),
+             (degrade.noise, 0.2), (degrade.compress, 0.3), (degrade.grey, 0.1))  # fmt: skip
     for change, chance in chain:
         if random.random() < chance:
             crop = change(crop, random)

@@ -23,7 +23,7 @@ from likeness.encoders import camera
 from likeness.geometry.cameras import project, transform_view
 from likeness.types import View
 
-SHARES = {"sfhq": 0.47, "stylegan": 0.17, "gan": 0.16, "officials": 0.2}
+SHARES = {"sfhq": 0.5, "stylegan": 0.15, "gan": 0.2, "officials": 0.15}
 """How often each photo set is drawn; `sfhq` is the most varied."""
 SWAP = np.array([EXPRESSIONS.index(other_side(name)) for name in EXPRESSIONS])
 """Row of the same expression on the other side of the face."""

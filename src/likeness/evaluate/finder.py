@@ -97,7 +97,7 @@ def precision(matches: Matches, threshold: float) -> float:
 
 
 def choose_threshold(scenes: Matches, false_alarms: np.ndarray, pictures: int, wanted: float = 0.98,
-                     allowed: float = 0.005) -> float:
+                     allowed: float = 0.015) -> float:
     """The lowest score from which nearly all answers are faces, and nearly no faceless picture gives an alarm.
 
     A false face costs its user more than a missed one: a folder of nonsense in place of a clear message.
