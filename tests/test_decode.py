@@ -22,7 +22,7 @@ from likeness.models.points import PointModel  # noqa: E402
 from likeness.photos.detect import Detection  # noqa: E402
 from likeness.runtime.decode import Decoder  # noqa: E402
 from likeness.runtime.encode import Encoder  # noqa: E402
-from likeness.train.export import RegressorGraph, export_decoder, export_regressor  # noqa: E402
+from likeness.train.export import RegressorGraph, export_decoder, export_regressor, repack_regressor  # noqa: E402
 from likeness.types import View  # noqa: E402
 
 
@@ -129,6 +129,31 @@ def test_the_large_layer_is_kept_and_computed_in_8_bits(encoder):
         (expected, *_) = graph(torch.from_numpy(image))
     (found, *_) = session.session.run(["identity"], {"image": image})
     assert np.sqrt(((found - expected.numpy()) ** 2).mean()) < 0.01 * float(expected.std())
+
+
+def test_an_older_file_is_packed_as_a_new_one(encoder, tmp_path):
+    _, graph, path = encoder
+    old = onnx.load(path)
+    product = next(node for node in old.graph.node if node.op_type == "MatMulNBits")
+    add = next(node for node in old.graph.node if product.output[0] in node.input)
+    weight = dict(graph.named_parameters())["network.backbone.top.0.weight"].detach().numpy().astype(np.float16)
+    names = product.input[1], product.input[2]
+    kept = [tensor for tensor in old.graph.initializer if tensor.name not in names]
+    del old.graph.initializer[:]
+    old.graph.initializer.extend([*kept, onnx.numpy_helper.from_array(weight, "top.half")])
+    add.CopyFrom(onnx.helper.make_node("Gemm", [product.input[0], "top", add.input[1]], add.output, transB=1))
+    old.graph.node.remove(product)
+    old.graph.node.insert(0, onnx.helper.make_node("Cast", ["top.half"], ["top"], to=onnx.TensorProto.FLOAT))
+    onnx.save(old, tmp_path / "old.onnx")
+    repack_regressor(tmp_path / "old.onnx", tmp_path / "new.onnx")
+    written = onnx.load(tmp_path / "new.onnx").graph.node
+    assert any(node.op_type == "MatMulNBits" for node in written) and (tmp_path / "new.onnx").stat().st_size < 4.1e6
+    image = np.random.default_rng(3).integers(0, 255, (1, 128, 128, 3), dtype=np.uint8)
+    once, twice = (Encoder(file).session.run(None, {"image": image}) for file in (path, tmp_path / "new.onnx"))
+    for one, other in zip(once, twice):
+        np.testing.assert_allclose(other, one, rtol=1e-3, atol=2e-3)
+    with pytest.raises(AssetError, match="ONNX"):
+        repack_regressor(tmp_path / "missing.onnx", tmp_path / "new.onnx")
 
 
 def test_an_estimate_is_in_pixels_of_the_photo(encoder):

@@ -44,6 +44,7 @@ COMMANDS = {
     "train renders": Command("regressor", "Renders", "renders", "draw faces with known codes to learn from"),
     "train points": Command("regressor", "Points", "points", "teach the regressor's backbone where landmarks are"),
     "train regressor": Command("regressor", "Regressor", "regressor", "learn the regressor of codes and camera"),
+    "train repack": Command("regressor", "Repack", "repack", "write a regressor's file again in today's form"),
     "train decoder": Command("regressor", "Decoder", "decoder", "export the face model's decoder"),
     "evaluate model": Command("build", "EvaluateModel", "evaluate_model", "measure the face model against ICT"),
     "evaluate finder": Command("evaluate_finder", "EvaluateFinder", "evaluate_finder", "measure the face finder"),

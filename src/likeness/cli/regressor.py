@@ -103,6 +103,16 @@ class Decoder:
     """Folder for decoder-base.onnx and decoder-dense.onnx."""
 
 
+@dataclass(frozen=True)
+class Repack:
+    """Write a regressor's ONNX file again in today's form: its large layer in 8 bits, everything else in float16."""
+
+    model: Path
+    """The file to read."""
+    output: Path
+    """The file to write; may be the same."""
+
+
 def renders(config: Renders) -> None:
     """Draw and write a shard."""
     import cv2
@@ -170,6 +180,13 @@ def regressor(config: Regressor) -> None:
             getattr(heads["expression"], name)[blinks] *= config.blink[0]
         heads["expression"].bias[blinks] += config.blink[1]
     export_regressor(recipe.network, recipe.points, config.export or config.output / "regressor.onnx", facts)
+
+
+def repack(config: Repack) -> None:
+    """Rewrite a file."""
+    from likeness.train.export import repack_regressor
+
+    repack_regressor(config.model, config.output)
 
 
 def decoder(config: Decoder) -> None:

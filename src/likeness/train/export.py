@@ -15,6 +15,7 @@ from likeness.assets.builtin import Builtin, layout_to_json
 from likeness.assets.halves import half_shapes
 from likeness.encoders import camera
 from likeness.encoders.regressor import Regressor
+from likeness.errors import AssetError
 from likeness.geometry.cameras import project
 from likeness.models.decoder import Decoder
 from likeness.models.points import PointModel
@@ -49,11 +50,24 @@ def export_regressor(network: Regressor, points: PointModel, path: Path, facts: 
     graph = RegressorGraph(network, points).eval()
     names = ["identity", "expression", "rotation", "translation", "focal", "landmarks"]
     model = _trace(graph, (torch.zeros(1, CROP, CROP, 3, dtype=torch.uint8),), ["image"], names, path)
-    _pool(model.graph)
-    _quarter(model)
-    _halve(model.graph)
+    _compress(model)
     pivot = " ".join(f"{value:g}" for value in camera.PIVOT)
     _finish(model, path, {"likeness.kind": "regressor", "likeness.crop": str(CROP), "likeness.pivot": pivot, **facts})
+
+
+def repack_regressor(path: Path, output: Path) -> None:
+    """Write a regressor's file again as `export_regressor` would today, for files whose checkpoint is not at hand.
+
+    Raises:
+        AssetError: When the file is missing, or no ONNX file.
+    """
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # of the file system or of protobuf
+        raise AssetError(f"{path}: cannot be read as ONNX ({type(error).__name__})") from None
+    _widen(model.graph)
+    _compress(model)
+    _finish(model, output, {entry.key: entry.value for entry in model.metadata_props})
 
 
 def export_decoder(model: Builtin, level: str, path: Path) -> None:
@@ -78,6 +92,22 @@ def _trace(graph: nn.Module, arguments: tuple, inputs: list[str], outputs: list[
     model = onnx.load(beside)
     beside.unlink()
     return model
+
+
+def _compress(model: onnx.ModelProto) -> None:
+    _pool(model.graph)
+    _quarter(model)
+    _halve(model.graph)
+
+
+def _widen(graph: onnx.GraphProto) -> None:
+    """Undo `_halve`: float32 initializers under the names that their Casts gave them."""
+    halves = {node.input[0]: node for node in graph.node if node.op_type == "Cast" and node.input[0].endswith(".half")}
+    for tensor in graph.initializer:
+        if tensor.name in halves:
+            cast = halves[tensor.name]
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), cast.output[0]))
+            graph.node.remove(cast)
 
 
 def _pool(graph: onnx.GraphProto) -> None:
