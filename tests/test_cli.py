@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -238,14 +239,22 @@ def test_an_interruption_keeps_what_is_done(shoot, go, tmp_path, toy_system):
     assert summary(tmp_path)["photos_given"] == 3 and summary(tmp_path)["faces"] == 1
 
 
-def test_an_interruption_that_python_could_not_raise_comes_again():
+@pytest.fixture
+def listening():
+    """SIGINT raises KeyboardInterrupt here and in processes begun here, also where it is ignored, as in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interruption_that_python_could_not_raise_comes_again(listening):
     with pytest.raises(KeyboardInterrupt):
         main._later(SimpleNamespace(exc_type=KeyboardInterrupt))
         for _ in range(400):
             time.sleep(0.05)
 
 
-def test_an_interruption_from_outside(tmp_path):
+def test_an_interruption_from_outside(listening):
     code = "import os, signal, sys; from likeness.cli import main\n"
     code += "main.dispatch = lambda args: os.kill(os.getpid(), signal.SIGINT)\nmain.main([])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
