@@ -24,6 +24,7 @@ from likeness.evaluate.benchmark.items import (
     SIDES, TONES, YAWS, Answer, Item, ItemSet, Shape, Truth, bin_of, lab, typology_angle,
 )  # fmt: skip
 from likeness.evaluate.benchmark.measure import Surfaces, head_measure, sight
+from likeness.evaluate.layouts import aflw2000
 from likeness.geometry.rotation import to_euler
 from likeness.photos.detect import face_frame
 from likeness.types import View
@@ -286,13 +287,10 @@ def sfhq_set(data: Path, split: str, most: int) -> ItemSet:
 
 def aflw_set(data: Path) -> ItemSet:
     """The sixteen photos of AFLW2000-3D that lie in the data folder."""
-    from scipy.io import loadmat
-
     items = []
     for path in sorted((data / "aflw2000_16").glob("*.mat")):
-        content = loadmat(path)
-        points = np.asarray(content["pt3d_68"], np.float64).T
-        rotation = pose.aflw_rotation(*content["Pose_Para"].ravel()[:3])
+        points, angles = aflw2000.read(path)
+        rotation = pose.rotation_of(angles, "aflw")
         yaw = abs(float(pose.aflw_angles(rotation)[0]))
         view = View(rotation, np.array([0, 0, -1.0]), np.float64(1), np.zeros(2), (450, 450))  # the turn is all that is known
         truth = Truth(points=points[:, :2], unit=float(nme.box_size(points)), view=view)

@@ -11,6 +11,7 @@ import numpy as np
 from likeness import color
 from likeness.errors import AssetError
 from likeness.evaluate.mesh_files import parse
+from likeness.evaluate.surfaces import weighted_median
 from likeness.geometry import cameras
 from likeness.geometry.alignment import similarity
 from likeness.geometry.icp import lay_onto, partners
@@ -181,9 +182,7 @@ def scan_errors(
     found, good = partners(laid.vertices, triangles, points, normals, border_vertices(triangles))
     signed = ((found.points - points) * normals).sum(1)[good]
     distances, weights = found.distances[good], areas[good]
-    order = distances.argsort()
-    median = distances[order][np.searchsorted(weights[order].cumsum(), weights.sum() / 2)]
-    return ScanErrors(float(np.average(distances, weights=weights)), float(median), signed, weights, rows[good])
+    return ScanErrors(float(np.average(distances, weights=weights)), weighted_median(distances, weights), signed, weights, rows[good])
 
 
 def scan_distinctiveness(predicted: ScanErrors, mean: ScanErrors) -> float:

@@ -13,6 +13,7 @@ import torch
 from likeness.geometry.mesh import SMALLEST, vertex_normals as vertex_normals_twin
 from likeness.kernels import kernel
 from likeness.render.pool import each_row
+from likeness.render.rasterize import array
 
 _FUSED = (torch.float32, torch.float64)
 
@@ -46,7 +47,7 @@ def _forward(vertices: torch.Tensor, triangles: torch.Tensor) -> tuple[torch.Ten
     """Normals (..., V, 3), and one over the length (..., V) of what was normalised, 0 where that vanishes."""
     normals = torch.empty(vertices.shape, dtype=vertices.dtype)
     inverse = torch.empty(vertices.shape[:-1], dtype=vertices.dtype)
-    corners = _numpy(triangles)
+    corners = array(triangles)
     points, means, lengths = _rows(vertices, 2), _rows(normals, 2), _rows(inverse, 1)
 
     def work(row: int) -> None:
@@ -63,7 +64,7 @@ def _backward(
 ) -> torch.Tensor:
     """Gradient (..., V, 3) with respect to the vertices."""
     result = torch.empty(vertices.shape, dtype=vertices.dtype)
-    corners = _numpy(triangles)
+    corners = array(triangles)
     pulls, means, points, moves = (_rows(tensor, 2) for tensor in (gradient, normals, vertices, result))
     lengths = _rows(inverse, 1)
 
@@ -97,14 +98,10 @@ def _differentiate(ctx, gradient, _):
 _forward.register_autograd(_differentiate, setup_context=_save)
 
 
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().numpy()
-
-
 def _rows(tensor: torch.Tensor, dimensions: int) -> np.ndarray:
     """The batch flattened into one axis; a new output, contiguous, stays the same memory."""
     batch, row = tensor.shape[: tensor.ndim - dimensions], tensor.shape[tensor.ndim - dimensions :]
-    return _numpy(tensor).reshape(math.prod(batch), *row)
+    return array(tensor).reshape(math.prod(batch), *row)
 
 
 def _compiled(function):
