@@ -181,6 +181,19 @@ class Rendering:
 
 
 @dataclass(frozen=True)
+class Landmarks:
+    """Dense landmarks measured in a photo, each with how far it may be off.
+
+    Attributes:
+        points: (478, 2) pixels of the photo, in the dense layout (`assets.correspondence`).
+        sigma: (478,) pixels of the photo: standard deviation of x and of y, each, about the true place.
+    """
+
+    points: Array
+    sigma: Array
+
+
+@dataclass(frozen=True)
 class Crop:
     """A square, upright cut-out of a photo around one face, and the exact way back.
 
