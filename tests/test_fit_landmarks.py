@@ -8,7 +8,9 @@ from likeness.assets import builtin, correspondence
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.fit import label as labels
 from likeness.fit.bases import LandmarkBases
-from likeness.fit.landmarks import FitConfig, _bounded_step, _Problem, face_box, fit
+from likeness.fit.bounded import bounded_step
+from likeness.fit.landmark_terms import Problem
+from likeness.fit.landmarks import FitConfig, face_box, fit
 from likeness.geometry import cameras
 from likeness.geometry.mesh import vertex_normals
 from likeness.geometry.rotation import from_euler
@@ -110,7 +112,7 @@ def test_a_wild_landmark_does_not_pull_the_face(bases):
 
 def test_jacobian_is_the_derivative(bases):
     points, *_ = photographed(bases, 2)
-    problem = _Problem(bases, points, FitConfig())
+    problem = Problem(bases, points, FitConfig())
     random = torch.Generator().manual_seed(0)
     codes = 0.3 * torch.rand(2, 151, generator=random, dtype=torch.float64)
     residual, turned, depth = problem.project(codes, problem.rotation, problem.pose)
@@ -125,23 +127,54 @@ def test_jacobian_is_the_derivative(bases):
     assert (moved - residual - predicted).norm() < 1e-2 * predicted.norm()
 
 
-def test_bounded_step_is_the_best_one_within_bounds():
-    random = torch.Generator().manual_seed(1)
-    root = torch.randn(3, 158, 158, generator=random, dtype=torch.float64)
+def arrows(people, photos, seed=1):
+    """Random positive definite Hessians (B, 158, 158) and gradients of photos, and priors of people."""
+    random = torch.Generator().manual_seed(seed)
+    root = torch.randn(photos, 158, 158, generator=random, dtype=torch.float64)
     hessian = root @ root.transpose(1, 2) + 20 * torch.eye(158, dtype=torch.float64)
-    gradient = 10 * torch.randn(3, 158, generator=random, dtype=torch.float64)
-    low = -torch.rand(3, 51, generator=random, dtype=torch.float64) * 0.1
-    step = _bounded_step(hessian, gradient, low, low + 0.1)
-    inner = step[:, 100:151]
+    gradient = 10 * torch.randn(photos, 158, generator=random, dtype=torch.float64)
+    prior = torch.eye(100, dtype=torch.float64).repeat(people, 1, 1), torch.ones(people, 100, dtype=torch.float64)
+    low = -torch.rand(photos, 51, generator=random, dtype=torch.float64) * 0.1
+    return hessian, gradient, prior, low, random
+
+
+def test_bounded_step_is_the_best_one_within_bounds():
+    hessian, gradient, prior, low, random = arrows(2, 3)
+    person = torch.tensor([0, 1, 0])
+    move, step = bounded_step(hessian, gradient, prior, person, low, low + 0.1)
+    inner = step[:, :51]
     assert (inner >= low - 1e-9).all() and (inner <= low + 0.1 + 1e-9).all()
 
-    def value(s):
-        return (gradient * s).sum(1) + 0.5 * (s[:, None] @ hessian @ s[..., None])[:, 0, 0]
+    def value(m, s):
+        x = torch.cat([m[person], s], 1)
+        own = (gradient * x).sum() + 0.5 * (x[:, None] @ hessian @ x[..., None]).sum()
+        return own + (prior[1] * m).sum() + 0.5 * (m[:, None] @ prior[0] @ m[..., None]).sum()
 
+    best = value(move, step)
     for _ in range(20):
-        other = step + 0.01 * torch.randn(3, 158, generator=random, dtype=torch.float64)
-        other[:, 100:151] = other[:, 100:151].clamp(low, low + 0.1)
-        assert (value(other) >= value(step) - 0.02 * value(step).abs()).all()
+        other = step + 0.01 * torch.randn(3, 58, generator=random, dtype=torch.float64)
+        other[:, :51] = other[:, :51].clamp(low, low + 0.1)
+        assert value(move + 0.01 * torch.randn(2, 100, generator=random, dtype=torch.float64), other) >= best - 0.02 * abs(best)
+
+
+def test_a_shared_step_solves_the_stacked_normal_equations():
+    hessian, gradient, prior, low, _ = arrows(2, 5)
+    person = torch.tensor([1, 0, 1, 1, 0])
+    wide = torch.full_like(low, 1e6)
+    move, step = bounded_step(hessian, gradient, prior, person, -wide, wide)
+    size = 2 * 100 + 5 * 58
+    matrix, right = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
+    for p in range(2):
+        rows = torch.arange(100 * p, 100 * p + 100)
+        matrix[rows[:, None], rows] += prior[0][p]
+        right[rows] += prior[1][p]
+    for f in range(5):
+        rows = torch.cat([torch.arange(100) + 100 * person[f], torch.arange(58) + 200 + 58 * f])
+        matrix[rows[:, None], rows] += hessian[f]
+        right[rows] += gradient[f]
+    expected = -torch.linalg.solve(matrix, right)
+    torch.testing.assert_close(move, expected[:200].reshape(2, 100))
+    torch.testing.assert_close(step, expected[200:].reshape(5, 58))
 
 
 def test_face_box_agrees_with_the_finders_definition(bases):
