@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.assets.arkit import EXPRESSIONS
+from likeness.assets.builtin import Builtin
 from likeness.assets.correspondence import COUNT, IRISES, Correspondence
 from likeness.assets.ict import FACE, IctModel
 from likeness.assets.parts import LOOK_DEGREES
@@ -86,3 +87,19 @@ def landmark_bases(ict: IctModel, correspondence: Correspondence) -> LandmarkBas
     normals[IRISES] = (0, 0, 1)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     return LandmarkBases(mean + correspondence.offset, at_points(ict.identity), expression, normals, correspondence.sigma)
+
+
+def builtin_bases(model: Builtin, correspondence: Correspondence) -> LandmarkBases:
+    """The same of the face model that ships, for those who have no ICT files: its dense landmarks lie at the same places.
+
+    Its lids, lips and eyeballs are its own, so that places differ from ICT's by a fraction of a millimetre.
+    """
+    topology = model.topology("base")
+    dense = topology.landmarks["dense"]
+    normals = dense.points(vertex_normals(model.mean.astype(np.float64), topology.triangles))
+    normals[IRISES] = (0, 0, 1)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    mean, identity, expression = (
+        dense.points(shape.astype(np.float64)) for shape in (model.mean, model.identity, model.expression)
+    )
+    return LandmarkBases(mean + correspondence.offset, identity, expression, normals, correspondence.sigma)
