@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from likeness.geometry.alignment import Similarity, still
-from likeness.geometry.icp import lay_onto, partners
+from likeness.geometry.icp import Marks, lay_onto, partners
 from likeness.geometry.mesh import border_vertices, vertex_areas, vertex_normals
 from likeness.geometry.rotation import from_axis_angle
 
@@ -149,3 +149,39 @@ def test_a_patch_has_its_outline_for_border_and_its_areas_add_up():
     np.testing.assert_array_equal(border_vertices(triangles), outline.ravel())
     np.testing.assert_array_equal(border_vertices(triangles, 40)[36:], np.zeros(4))
     assert vertex_areas(vertices * [1, 1, 0], triangles).sum() == pytest.approx(160 * 180)
+
+
+@pytest.mark.parametrize("plane", [False, True])
+def test_what_is_told_of_pairs_is_true_of_the_moved_surface(plane):
+    """Searches happen where the surface rests; distances and trimming are those of the surface where it was laid."""
+    vertices, triangles = face()
+    points, normals = on(vertices, triangles, 200, where=middle)
+    about = Similarity(from_axis_angle(np.array([0, 2.5, 0.3])), np.zeros(3), np.float64(1))
+    true = about.after(motion(1, 3.0))  # a large turn, so that normals must be turned along
+    aims = true.apply(points + 0.7 * normals * np.random.default_rng(0).standard_normal((200, 1)))
+    facing = normals @ true.rotation.T
+    start = Similarity(true.rotation, true.translation + 4, true.scale)
+    found = lay_onto(vertices, triangles, aims, start=start, scale=True, plane=plane, normals=facing, kept=0.8, steps=15)
+    afresh = partners(found.vertices, triangles, aims, facing, border_vertices(triangles), 0.8)
+    np.testing.assert_allclose(found.distances, afresh.found.distances, atol=1e-9)
+    np.testing.assert_array_equal(found.good, afresh.good)
+    np.testing.assert_allclose(found.vertices, found.motion.apply(vertices), atol=1e-9)
+    assert abs(found.motion.scale / 3 - 1) < 0.02
+
+
+@pytest.mark.parametrize("plane", [False, True])
+def test_marks_settle_what_the_surface_leaves_open(plane):
+    """A plane may slide and turn in itself; three pairs that are known hold it."""
+    x, y = np.meshgrid(np.linspace(-10, 10, 9), np.linspace(-10, 10, 9))
+    flat = np.stack([x, y, 0 * x], -1).reshape(-1, 3)
+    ids = np.arange(81).reshape(9, 9)
+    a, b, c, d = ids[:-1, :-1], ids[1:, :-1], ids[1:, 1:], ids[:-1, 1:]
+    triangles = np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in ((a, b, c), (a, c, d))])
+    true = Similarity(from_axis_angle(np.array([0, 0, 0.2])), np.array([1.0, -0.5, 2]), np.float64(1.1))
+    points = true.apply(np.random.default_rng(0).uniform(-6, 6, (60, 3)) * [1, 1, 0])
+    places = np.array([[-8.0, -8, 0], [8, -8, 0], [0, 8, 0]])
+    marks = Marks(places, true.apply(places), np.full(3, 20.0))
+    free = lay_onto(flat, triangles, points, scale=True, plane=plane)
+    held = lay_onto(flat, triangles, points, scale=True, plane=plane, marks=marks, steps=100)
+    assert np.abs(free.vertices - true.apply(flat)).max() > 1
+    np.testing.assert_allclose(held.vertices, true.apply(flat), atol=1e-6)

@@ -23,8 +23,37 @@ class Closest(NamedTuple):
     distances: np.ndarray
 
 
+class Grid:
+    """A surface made ready for many searches: which triangles lie in which cell."""
+
+    def __init__(self, vertices: np.ndarray, triangles: np.ndarray) -> None:
+        """Sort triangles into cells.
+
+        Args:
+            vertices: (V, 3) surface vertices.
+            triangles: (T, 3) corner indices, T >= 1.
+        """
+        self.corners = np.ascontiguousarray(np.asarray(vertices, np.float64)[triangles])
+        low, high = self.corners.min(axis=1), self.corners.max(axis=1)
+        self.origin, extent = low.min(axis=0), (high.max(axis=0) - low.min(axis=0)).max()
+        # Cells three times as wide as a large triangle, because queries lie some triangles away from the surface more
+        # often than on it; and not so many that empty ones cost more than full ones.
+        self.cell = max(3 * float(np.percentile((high - low).max(axis=1), 75)), extent / 128, 1e-12)
+        first, last = ((edge - self.origin) // self.cell for edge in (low, high))
+        self.shape = last.max(axis=0).astype(np.int64) + 1
+        self.starts, self.entries = _fill(first.astype(np.int64), last.astype(np.int64), self.shape)
+
+    def closest(self, points: np.ndarray) -> Closest:
+        """The closest points of the surface to queries (n, 3), as `closest_points`."""
+        points = np.ascontiguousarray(points, np.float64)
+        found = _query(points, self.corners, self.origin, self.cell, self.shape, self.starts, self.entries)
+        triangle, weights = found
+        landed = (weights[..., None] * self.corners[triangle]).sum(axis=1)
+        return Closest(triangle, weights, landed, np.linalg.norm(landed - points, axis=1))
+
+
 def closest_points(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> Closest:
-    """Find the closest point of a surface to every query, exactly.
+    """Find the closest point of a surface to every query, exactly. For several searches make one `Grid`.
 
     Args:
         points: (n, 3) queries, in the unit of the mesh.
@@ -34,19 +63,7 @@ def closest_points(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarr
     Returns:
         The closest points; the first of equally near triangles wins. Not differentiable.
     """
-    points = np.ascontiguousarray(points, np.float64)
-    corners = np.ascontiguousarray(np.asarray(vertices, np.float64)[triangles])
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    origin, extent = low.min(axis=0), (high.max(axis=0) - low.min(axis=0)).max()
-    # Cells three times as wide as a large triangle, because queries lie some triangles away from the surface more often
-    # than on it; and not so many that empty ones cost more than full ones.
-    cell = max(3 * float(np.percentile((high - low).max(axis=1), 75)), extent / 128, 1e-12)
-    first, last = ((edge - origin) // cell for edge in (low, high))
-    shape = last.max(axis=0).astype(np.int64) + 1
-    starts, entries = _fill(first.astype(np.int64), last.astype(np.int64), shape)
-    triangle, weights = _query(points, corners, origin, cell, shape, starts, entries)
-    landed = (weights[..., None] * corners[triangle]).sum(axis=1)
-    return Closest(triangle, weights, landed, np.linalg.norm(landed - points, axis=1))
+    return Grid(vertices, triangles).closest(points)
 
 
 @kernel

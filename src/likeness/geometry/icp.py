@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from likeness.geometry.alignment import Similarity, still, similarity
-from likeness.geometry.closest import Closest, closest_points
+from likeness.geometry.closest import Closest, Grid
 from likeness.geometry.mesh import border_vertices, vertex_normals
 from likeness.geometry.rotation import from_axis_angle
 
@@ -21,6 +21,20 @@ class Partners(NamedTuple):
 
     found: Closest
     good: np.ndarray
+
+
+class Marks(NamedTuple):
+    """Pairs that are known beforehand.
+
+    Attributes:
+        places: (k, 3) points of the surface at rest, in its unit.
+        aims: (k, 3) where they belong, in the points' unit.
+        weights: (k,) beside the weights of the points.
+    """
+
+    places: np.ndarray
+    aims: np.ndarray
+    weights: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -61,15 +75,27 @@ def partners(
             where the surface has ended.
         kept: Share of the remaining pairs that is kept, the nearest ones.
     """
-    found = closest_points(points, vertices, triangles)
-    corners, good = triangles[found.triangle], np.ones(len(points), bool)
+    found = Grid(vertices, triangles).closest(points)
+    facing = None if normals is None else (vertex_normals(vertices, triangles), normals)
+    return Partners(found, _believed(found, triangles, facing, border, kept))
+
+
+def _believed(
+    found: Closest,
+    triangles: np.ndarray,
+    facing: tuple[np.ndarray, np.ndarray] | None,
+    border: np.ndarray | None,
+    kept: float,
+) -> np.ndarray:
+    """Which pairs (n,) count; `facing` has the normals of the surface's vertices (V, 3) and of the points (n, 3)."""
+    corners, good = triangles[found.triangle], np.ones(len(found.triangle), bool)
     if border is not None:
         good &= ~(border[corners] & (found.barycentric > 1e-6)).any(1)
-    if normals is not None:
-        good &= (vertex_normals(vertices, triangles)[corners].mean(1) * normals).sum(1) > FACING
+    if facing is not None:
+        good &= (facing[0][corners].mean(1) * facing[1]).sum(1) > FACING
     if kept < 1 and good.any():
         good &= found.distances <= np.quantile(found.distances[good], kept)
-    return Partners(found, good)
+    return good
 
 
 def lay_onto(
@@ -84,6 +110,7 @@ def lay_onto(
     weights: np.ndarray | None = None,
     reject_border: bool = True,
     kept: float = 1.0,
+    marks: Marks | None = None,
     steps: int = 50,
     tolerance: float = 1e-9,
 ) -> Registration:
@@ -106,6 +133,7 @@ def lay_onto(
         weights: (n,) how much each point counts, such as the area it stands for.
         reject_border: Whether points that land on the surface's border are left out.
         kept: Share of pairs, the nearest, that steers each round.
+        marks: Points of the surface whose partners are known; they pull in every round, trimmed or not.
         steps: At most so many rounds.
         tolerance: Ends when no vertex moved further than this share of the surface's extent.
 
@@ -116,31 +144,44 @@ def lay_onto(
     triangles = np.asarray(triangles)
     weights = np.ones(len(points)) if weights is None else np.asarray(weights, np.float64)
     border = border_vertices(triangles, len(vertices)) if reject_border else None
-    motion, taken = start or still(3), 0
+    at_rest = vertex_normals(vertices, triangles) if normals is not None or plane else None
+    grid, motion, taken = Grid(vertices, triangles), start or still(3), 0
+
+    def pair(motion: Similarity) -> Partners:
+        """Search where the surface rests, with the points brought there: the grid serves every round."""
+        found = grid.closest(motion.inverse().apply(points))
+        facing = None if normals is None else (at_rest @ motion.rotation.T, normals)
+        good = _believed(found, triangles, facing, border, kept)
+        return Partners(found._replace(points=motion.apply(found.points), distances=motion.scale * found.distances), good)
+
     moved = motion.apply(vertices)
     extent = np.ptp(moved[np.unique(triangles)], axis=0).max()
     for taken in range(1, steps + 1):
-        pairs = partners(moved, triangles, points, normals, border, kept)
+        pairs = pair(motion)
         if pairs.good.sum() < 6:
             raise ValueError(f"{pairs.good.sum()} of {len(points)} points have a partner on the surface; begin nearer")
         places, aims, counts = pairs.found.points[pairs.good], points[pairs.good], weights[pairs.good]
         if plane:
-            along = normals[pairs.good] if normals is not None else _normals_at(moved, triangles, pairs)
-            step = _plane_step(places, aims, along, counts, scale)
-        else:
-            step = similarity(places, aims, counts, scale)
+            along = normals[pairs.good] if normals is not None else _normals_at(at_rest @ motion.rotation.T, triangles, pairs)
+        if marks is not None:
+            repeats = 3 if plane else 1  # a known place is known along every axis
+            places = np.concatenate([places, np.repeat(motion.apply(marks.places), repeats, 0)])
+            aims = np.concatenate([aims, np.repeat(marks.aims, repeats, 0)])
+            counts = np.concatenate([counts, np.repeat(marks.weights, repeats)])
+            along = np.concatenate([along, np.tile(np.eye(3), (len(marks.aims), 1))]) if plane else None
+        step = _plane_step(places, aims, along, counts, scale) if plane else similarity(places, aims, counts, scale)
         motion = step.after(motion)
-        before, moved = moved, step.apply(moved)
+        before, moved = moved, motion.apply(vertices)
         if np.abs(moved - before).max() <= tolerance * extent:
             break
-    pairs = partners(moved, triangles, points, normals, border, kept)
+    pairs = pair(motion)
     return Registration(motion, moved, pairs.found.distances, pairs.good, taken)
 
 
-def _normals_at(vertices: np.ndarray, triangles: np.ndarray, pairs: Partners) -> np.ndarray:
-    """Unit normals (m, 3) of the surface at the partners that count."""
+def _normals_at(facing: np.ndarray, triangles: np.ndarray, pairs: Partners) -> np.ndarray:
+    """Unit normals (m, 3) of the surface, whose vertices face (V, 3), at the partners that count."""
     corners, weights = triangles[pairs.found.triangle[pairs.good]], pairs.found.barycentric[pairs.good]
-    normals = (vertex_normals(vertices, triangles)[corners] * weights[..., None]).sum(1)
+    normals = (facing[corners] * weights[..., None]).sum(1)
     return normals / np.maximum(np.linalg.norm(normals, axis=1), 1e-12)[:, None]
 
 
