@@ -159,6 +159,25 @@ def test_shut_eyes_are_closed_in_the_targets_and_open_ones_left_alone():
     assert close_lids(given, turned)[1, left] == given[1, left]
 
 
+def test_lids_of_shut_eyes_meet_and_open_ones_stay():
+    from likeness.data.crops import LID_POINTS, LID_RINGS, close_gaps
+
+    points = np.zeros((2, 478, 3))
+    for side, x in (("Right", 60.0), ("Left", 140.0)):
+        for ring, sign in zip(LID_RINGS[side], (-1, 1)):
+            points[:, ring, 0], points[:, ring, 1] = x + np.linspace(-10, 10, 7), sign * 4.5
+        for corner, sign in zip(LID_POINTS[side][2], (-1, 1)):
+            points[:, corner, 0] = x + 15 * sign
+    points[1, LID_RINGS["Left"][0], 1], points[1, LID_RINGS["Left"][1], 1] = 2.0, 4.0
+    expected = points.copy()
+    expected[1, LID_RINGS["Left"], 1] = 3.0
+    np.testing.assert_allclose(close_gaps(points), expected)
+    for side in ("Right", "Left"):  # the rings run along the lids together, and hold the points by which eyes are judged
+        assert [set(points) <= set(ring) for points, ring in zip(LID_POINTS[side], LID_RINGS[side])] == [True, True]
+        pairs = set(zip(*LID_RINGS[side]))
+        assert set(zip(LID_POINTS[side][0], LID_POINTS[side][1])) <= pairs
+
+
 def test_other_proportions_move_pixels_and_landmarks_alike_and_forget_the_codes():
     random = np.random.default_rng(4)
     source = _source(random)

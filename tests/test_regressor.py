@@ -151,15 +151,40 @@ def test_names_of_terms_are_names_of_losses():
     recipe = _recipe()
     recipe.data = {"codes": _Items(_batch(recipe))}
     check(recipe)
-    lesson = Points(_Items(_batch(recipe)))
-    check(lesson)
-    assert set(lesson.losses(_batch(recipe), lesson.stages[0])) == {"points"}
+    check(Points(_Items(_batch(recipe))))
+
+
+def test_a_run_begins_with_all_of_its_kind_or_with_the_backbone_of_the_other(tmp_path):
+    from likeness.cli.regressor import start
+    from likeness.errors import AssetError
+    from likeness.train import checkpoint
+
+    torch.manual_seed(1)
+    regressor, points, paths = _recipe(), Points(), {}
+    for name, recipe in (("regressor", regressor), ("points", points)):
+        paths[name] = tmp_path / name
+        checkpoint.save(paths[name], {f"average.{key}": value for key, value in recipe.state_dict().items()}, {})
+    torch.manual_seed(2)
+    fresh = Points()
+    head = fresh.network.head.weight.clone()
+    start(fresh, paths["regressor"])
+    assert torch.equal(fresh.network.backbone.top[0].weight, regressor.network.backbone.top[0].weight)
+    assert torch.equal(fresh.network.head.weight, head)
+    start(fresh, paths["points"])
+    assert torch.equal(fresh.network.head.weight, points.network.head.weight)
+    other = _recipe()
+    start(other, paths["points"])
+    assert torch.equal(other.network.backbone.top[0].weight, points.network.backbone.top[0].weight)
+    checkpoint.save(tmp_path / "none", {"average.something": torch.zeros(1)}, {})
+    with pytest.raises(AssetError, match="no averaged backbone"):
+        start(other, tmp_path / "none")
 
 
 def test_options_of_training_are_those_of_the_loop_and_keep_each_lessons_defaults():
     import tyro
 
-    from likeness.cli.regressor import Points, Regressor
+    from likeness.cli.points import Points
+    from likeness.cli.regressor import Regressor
     from likeness.cli.train import Finder
 
     points, regressor = tyro.cli(Points, args=[]), tyro.cli(Regressor, args=["--batch", "8", "--workers", "0"])

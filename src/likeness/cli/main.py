@@ -42,7 +42,7 @@ COMMANDS = {
     "train finder": Command("train", "Finder", "finder", "learn the face finder"),
     "train landmarks": Command("landmarks", "Landmarks", "landmarks", "learn where dense landmarks lie on the model"),
     "train renders": Command("regressor", "Renders", "renders", "draw faces with known codes to learn from"),
-    "train points": Command("regressor", "Points", "points", "teach the regressor's backbone where landmarks are"),
+    "train points": Command("points", "Points", "points", "learn the landmark network, the regressor's first lesson"),
     "train regressor": Command("regressor", "Regressor", "regressor", "learn the regressor of codes and camera"),
     "train repack": Command("regressor", "Repack", "repack", "write a regressor's file again in today's form"),
     "train decoder": Command("regressor", "Decoder", "decoder", "export the face model's decoder"),

@@ -1,4 +1,4 @@
-"""`likeness train renders | points | regressor`: pictures to learn from, the backbone's first lesson, the regressor."""
+"""`likeness train renders | regressor | repack | decoder`: pictures to learn from, the regressor, the files that ship."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from likeness.cli.train import data_folder
-from likeness.errors import UsageError
+from likeness.errors import AssetError, UsageError
 from likeness.train.settings import Settings
 
 SETS = ("sfhq", "stylegan", "gan", "officials")
@@ -41,7 +41,7 @@ class Renders:
 
 @dataclass(frozen=True)
 class Training:
-    """What the two lessons have in common.
+    """What the landmark network and the regressor have in common.
 
     Attributes are the options of the command line.
     """
@@ -59,13 +59,6 @@ class Training:
     rate: float = 2e-3
     """Learning rate at the top of the schedule."""
     settings: Annotated[Settings, tyro.conf.arg(name="")] = SETTINGS
-
-
-@dataclass(frozen=True)
-class Points(Training):
-    """Teach the backbone where the dense landmarks are in a crop."""
-
-    output: Path = Path("runs/points")
 
 
 @dataclass(frozen=True)
@@ -128,27 +121,10 @@ def renders(config: Renders) -> None:
     folder = data_folder(config.data)
     model = ict.read(folder / "ict/ict_face_model.npz")
     listings = [read_set(folder / "photos", name, config.split, config.targets) for name in config.sets]
-    shooting = Shooting(model, _dense(_bases(model)), listings, config.skins)
+    shooting = Shooting(model, dense_model(landmark_model(model)), listings, config.skins)
     steps = write_shard(config.output, shooting, config.split, config.first, config.count)
     for _ in track(steps, "renders", config.count):
         pass
-
-
-def points(config: Points) -> None:
-    """Run the first lesson."""
-    import torch
-
-    from likeness.data.crops import Crops, from_photos
-    from likeness.data.folder import Photos, read_set
-    from likeness.recipes.points import Points as Recipe
-    from likeness.train.loop import train
-
-    root = data_folder(config.data) / "photos"
-    source = from_photos(Photos([read_set(root, name, "train") for name in config.sets]), config.sets)
-    settings = config.settings
-    torch.manual_seed(settings.seed)
-    recipe = Recipe(Crops([source], [1.0], settings.seed, config.steps * settings.batch), config.steps, config.rate)
-    train(recipe, config.output, settings, config.stop)
 
 
 def regressor(config: Regressor) -> None:
@@ -166,7 +142,7 @@ def regressor(config: Regressor) -> None:
     else:
         torch.manual_seed(config.settings.seed)
         if config.start is not None:
-            _start(recipe, config.start)
+            start(recipe, config.start)
         path = loop.train(recipe, config.output, config.settings, config.stop)
     checkpoint.load_weights(path, recipe)
     sources = "ICT Face Model Light (MIT); photo sets " + ", ".join(config.sets)
@@ -198,14 +174,15 @@ def decoder(config: Decoder) -> None:
         export_decoder(builtin.load(), level, config.output / f"decoder-{level}.onnx")
 
 
-def _bases(model: Any) -> Any:
+def landmark_model(model: Any) -> Any:
+    """The ICT face model at the dense landmarks."""
     from likeness.assets import correspondence
     from likeness.fit.bases import landmark_bases
 
     return landmark_bases(model, correspondence.read())
 
 
-def _dense(bases: Any) -> Any:
+def dense_model(bases: Any) -> Any:
     """(identity, expression) -> dense landmarks (..., 478, 3) mm, numpy."""
     import numpy as np
 
@@ -229,11 +206,11 @@ def _recipe(folder: Path, config: Regressor) -> tuple[Any, Any]:
     from likeness.types import Stage
 
     model = ict.read(folder / "ict/ict_face_model.npz")
-    bases = _bases(model)
+    bases = landmark_model(model)
     data: dict[str, Any] = {}
     if not config.export_only:
         listings = [read_set(folder / "photos", name, "train", config.targets) for name in config.sets]
-        sources = [from_photos(Photos(listings), config.sets), from_renders(Shards(config.renders), _dense(bases))]
+        sources = [from_photos(Photos(listings), config.sets), from_renders(Shards(config.renders), dense_model(bases))]
         shares, length = [1 - config.share, config.share], config.steps * config.settings.batch
         data["codes"] = Crops(
             sources, shares, config.settings.seed, length, builtin.load().symmetry, stretched=config.stretched
@@ -247,13 +224,15 @@ def _recipe(folder: Path, config: Regressor) -> tuple[Any, Any]:
     return Default(points, torch.from_numpy(bases.normals).float(), shape, motion, (stage,), data), bases
 
 
-def _start(recipe: Any, path: Path) -> None:
-    """Take over averaged weights: a backbone's, or a whole regressor's."""
+def start(recipe: Any, path: Path) -> None:
+    """Take over averaged weights: everything of a run of the same recipe, the backbone of another network's."""
     from likeness.train import checkpoint
 
     tensors = checkpoint.strip(checkpoint.load(path)[0], "average.")
-    backbone = checkpoint.strip(tensors, "backbone.")
-    if backbone:
-        recipe.network.backbone.load_state_dict(backbone)
-    else:
+    if tensors.keys() == recipe.state_dict().keys():
         recipe.load_state_dict(tensors)
+        return
+    backbone = checkpoint.strip(tensors, "network.backbone.")
+    if not backbone:
+        raise AssetError(f"{path}: no averaged backbone in it; a checkpoint of `likeness train points` or `regressor` is needed")
+    recipe.network.backbone.load_state_dict(backbone)

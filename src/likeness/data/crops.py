@@ -15,6 +15,7 @@ import numpy as np
 from likeness.arrays import like
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.assets.arkit import mirrored as other_side
+from likeness.assets.correspondence import EYE_LEFT, EYE_RIGHT
 from likeness.assets.dense_mirror import permutation
 from likeness.data import augment
 from likeness.data.folder import Photos, transform
@@ -32,6 +33,8 @@ LID_POINTS = {
     "Right": ((159, 158, 160), (145, 153, 144), (33, 133)), "Left": ((386, 385, 387), (374, 380, 373), (263, 362)),
 }  # fmt: skip
 """Dense landmarks on the upper lid, below them on the lower one, and at the eye's corners."""
+LID_RINGS = {"Right": (EYE_RIGHT[:8:-1], EYE_RIGHT[1:8]), "Left": (EYE_LEFT[:8:-1], EYE_LEFT[1:8])}
+"""The edges of upper and lower lid from the outer corner inwards, corners left out, point above point."""
 OPEN, SHUT = 0.20, 0.10
 """Opening of an eye over its width, among automatic landmarks: hardly any open eye is below the first, no shut one above the second."""
 
@@ -45,21 +48,38 @@ def eye_openings(points: np.ndarray) -> dict[str, np.ndarray]:
     return openings
 
 
+def shut(points: np.ndarray) -> dict[str, np.ndarray]:
+    """How shut each eye is, (n,) in [0, 1] by side, of automatic dense landmarks (n, 478, 3).
+
+    The ratio of gap and width tells shut eyes well, unless the head is turned away by more than 35 degrees.
+    """
+    eye = points[:, 263] - points[:, 33]
+    frontal = np.abs(eye[:, 2]) < np.tan(np.radians(35)) * np.hypot(eye[:, 0], eye[:, 1])
+    return {side: frontal * np.clip((OPEN - gap) / (OPEN - SHUT), 0, 1) for side, gap in eye_openings(points).items()}
+
+
 def close_lids(expression: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Fitted weights (n, 51) with `eyeBlink` raised where the landmarks say that an eye is shut.
 
-    Landmarks of shut eyes keep a gap and look like outliers to a fit, which leaves these eyes open; the ratio of gap and
-    width tells shut eyes well, unless the head is turned away by more than 35 degrees.
+    Landmarks of shut eyes keep a gap and look like outliers to a fit, which leaves these eyes open.
     """
     closed = expression.copy()
-    eye = points[:, 263] - points[:, 33]
-    frontal = np.abs(eye[:, 2]) < np.tan(np.radians(35)) * np.hypot(eye[:, 0], eye[:, 1])
-    for side, opening in eye_openings(points).items():
+    for side, share in shut(points).items():
         row = EXPRESSIONS.index("eyeBlink" + side)
-        shut = frontal * np.clip((OPEN - opening) / (OPEN - SHUT), 0, 1)
-        closed[:, row] = np.maximum(closed[:, row], shut)
+        closed[:, row] = np.maximum(closed[:, row], share)
         wide = EXPRESSIONS.index("eyeWide" + side)
-        closed[:, wide] = np.minimum(closed[:, wide], 1 - shut)
+        closed[:, wide] = np.minimum(closed[:, wide], 1 - share)
+    return closed
+
+
+def close_gaps(points: np.ndarray) -> np.ndarray:
+    """Dense landmarks (n, 478, 3) in which the lids of shut eyes meet in their middle: automatic ones keep a gap."""
+    closed = points.copy()
+    for side, share in shut(points).items():
+        upper, lower = (list(ring) for ring in LID_RINGS[side])
+        half = 0.5 * share[:, None, None] * (points[:, lower] - points[:, upper])
+        closed[:, upper] += half
+        closed[:, lower] -= half
     return closed
 
 
@@ -85,16 +105,19 @@ class Source:
 
 
 def from_photos(photos: Photos, names: Sequence[str]) -> Source:
-    """Photos, drawn by set (`SHARES`); within a set turned heads and shut eyes more often, since they are rare."""
+    """Photos, drawn by set (`SHARES`); within a set turned heads and shut eyes more often, since they are rare.
+
+    The lids of shut eyes meet (`close_gaps`).
+    """
     yaw = np.degrees(photos.yaw())
-    shut = np.minimum(*eye_openings(photos.points).values()) < (OPEN + SHUT) / 2
-    weight = 1.0 + 1.5 * (yaw > 25) + 1.5 * (yaw > 45) + 4.0 * (shut & (yaw < 45))
+    winking = np.minimum(*eye_openings(photos.points).values()) < (OPEN + SHUT) / 2
+    weight = 1.0 + 1.5 * (yaw > 25) + 1.5 * (yaw > 45) + 4.0 * (winking & (yaw < 45))
     for place, name in enumerate(names):
         mine = photos.sets == place
         weight[mine] *= SHARES.get(name, 0.1) / max(weight[mine].sum(), 1e-9)
-    chances = np.cumsum(weight) / weight.sum()
+    chances, points = np.cumsum(weight) / weight.sum(), close_gaps(photos.points)
     if photos.targets is None:
-        return Source(photos.images, photos.points, chances)
+        return Source(photos.images, points, chances)
     targets = {key: values.copy() for key, values in photos.targets.items()}
     targets["expression"] = close_lids(targets["expression"], photos.points)
     size = photos.images.shape[1:3]
@@ -102,7 +125,7 @@ def from_photos(photos: Photos, names: Sequence[str]) -> Source:
         view = transform_view(camera.of_row(targets, i, size), photos.cutout_from_photo[i], size)
         for key in ("rotation", "translation", "focal", "principal"):
             targets[key][i] = getattr(view, key)
-    return Source(photos.images, photos.points, chances, targets, targets.pop("known"))
+    return Source(photos.images, points, chances, targets, targets.pop("known"))
 
 
 def from_renders(renders: Renders, dense_model: Any) -> Source:

@@ -52,3 +52,11 @@ def opening_error(found: torch.Tensor, true: torch.Tensor, pairs: Sequence[tuple
     first, second = torch.as_tensor(pairs, device=found.device).T
     error = (found[:, first] - found[:, second]) - (true[:, first] - true[:, second])
     return (error.square().sum(-1) + SMOOTH**2).sqrt()
+
+
+def isotropic_likelihood(distance: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
+    """Negative logarithm of exp(-d / s) / s^2, unreduced: of a distance d in the plane under a spread s, in one unit.
+
+    The constant log(2 pi) is left out. It is least at s = d / 2; x and y have a standard deviation of sqrt(3) s each.
+    """
+    return distance / spread + 2 * spread.log()

@@ -1,7 +1,8 @@
-"""From trained modules to the files that ship: `runtime/regressor.onnx` and `runtime/decoder-<level>.onnx`."""
+"""From trained modules to the files that ship: `runtime/{regressor,points,decoder-<level>}.onnx`."""
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import nn
 from likeness.assets.builtin import Builtin, layout_to_json
 from likeness.assets.halves import half_shapes
 from likeness.encoders import camera
+from likeness.encoders.landmarks import LandmarkNetwork
 from likeness.encoders.regressor import Regressor
 from likeness.errors import AssetError
 from likeness.geometry.cameras import project
@@ -55,6 +57,34 @@ def export_regressor(network: Regressor, points: PointModel, path: Path, facts: 
     _finish(model, path, {"likeness.kind": "regressor", "likeness.crop": str(CROP), "likeness.pivot": pivot, **facts})
 
 
+class LandmarkGraph(nn.Module):
+    """Crops to landmarks in crop pixels, and the standard deviation of x and of y of each."""
+
+    def __init__(self, network: LandmarkNetwork, factor: float) -> None:
+        super().__init__()
+        self.network, self.factor = network, factor
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        guess = self.network(image)
+        sigma = guess.spread * (math.sqrt(3) * self.factor * CROP / 2)  # see `losses.landmark.isotropic_likelihood`
+        return (guess.points + 1) * (CROP / 2), sigma
+
+
+def export_landmarks(network: LandmarkNetwork, path: Path, factor: float, facts: dict[str, str]) -> None:
+    """Write `image` uint8 (n, 128, 128, 3) -> points (n, 478, 2) and sigma (n, 478), crop pixels; n is free.
+
+    Stored as `export_regressor` does.
+
+    Args:
+        factor: What the learned spreads are multiplied by.
+        facts: Licence, sources and whatever else belongs into the file's metadata.
+    """
+    graph, image = LandmarkGraph(network, factor).eval(), torch.zeros(2, CROP, CROP, 3, dtype=torch.uint8)
+    model = _trace(graph, (image,), ["image"], ["points", "sigma"], path, batched=True)
+    _compress(model)
+    _finish(model, path, {"likeness.kind": "points", "likeness.crop": str(CROP), "likeness.spread": f"{factor:g}", **facts})
+
+
 def repack_regressor(path: Path, output: Path) -> None:
     """Write a regressor's file again as `export_regressor` would today, for files whose checkpoint is not at hand.
 
@@ -83,11 +113,15 @@ def export_decoder(model: Builtin, level: str, path: Path) -> None:
     _finish(traced, path, facts)
 
 
-def _trace(graph: nn.Module, arguments: tuple, inputs: list[str], outputs: list[str], path: Path) -> onnx.ModelProto:
+def _trace(
+    graph: nn.Module, arguments: tuple, inputs: list[str], outputs: list[str], path: Path, batched: bool = False
+) -> onnx.ModelProto:
     beside = path.with_name(path.name + ".part")
+    axes = {name: {0: "n"} for name in (*inputs, *outputs)} if batched else None
     with torch.no_grad():
         torch.onnx.export(
-            graph, arguments, beside, input_names=inputs, output_names=outputs, opset_version=OPSET, dynamo=False
+            graph, arguments, beside, input_names=inputs, output_names=outputs, opset_version=OPSET, dynamo=False,
+            dynamic_axes=axes,
         )
     model = onnx.load(beside)
     beside.unlink()
