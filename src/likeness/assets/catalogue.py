@@ -38,6 +38,27 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Readable:
+    """A face model of others that can be read from a file the user has. None of it ships, nothing is learned from it.
+
+    Attributes:
+        name: As its makers call it.
+        licence: Under which they give it; what is made from it is bound by it.
+        origin: Where it is published.
+        files: The files that are read.
+        reader: Module below `likeness.assets`.
+        commercial: Whether the licence allows commercial use.
+    """
+
+    name: str
+    licence: str
+    origin: str
+    files: str
+    reader: str
+    commercial: bool = False
+
+
+@dataclass(frozen=True)
 class Shipped:
     """A file inside the package.
 
@@ -80,6 +101,42 @@ SOURCES: dict[str, Source] = {
 """What was learned from. Photographs are not redistributed; the ICT digest is of its archive form, not of a checkout."""
 _PHOTOS = ("sfhq", "stylegan", "gan", "officials")
 
+READABLE: dict[str, Readable] = {
+    "ict": Readable(
+        "ICT Face Model Light", SOURCES["ict"].licence, SOURCES["ict"].origin, "a checkout, or its .npz", "ict", True,
+    ),
+    "gnm": Readable(
+        "GNM Head", "Apache-2.0, Copyright 2026 Google LLC", "https://github.com/google/GNM", "gnm_head.npz", "gnm", True,
+    ),
+    "bfm": Readable(
+        "Basel Face Model 2009, 2017, 2019",
+        "non-commercial research only, by agreement with the University of Basel; commercial use is sold",
+        "https://faces.dmi.unibas.ch/bfm", "01_MorphableModel.mat, model2017-1_*.h5, model2019_*.h5", "bfm",
+    ),
+    "flame": Readable(
+        "FLAME 2020, 2023",
+        "non-commercial scientific research only, by the Max Planck Society's model licence; FLAME 2023 Open: CC-BY-4.0",
+        "https://flame.is.tue.mpg.de", "generic_model.pkl, flame2023.pkl, or the same as .npz", "flame",
+    ),
+    "sfm": Readable(
+        "Surrey Face Model", "non-commercial use only, under the licence of CVSSP, University of Surrey",
+        "https://github.com/patrikhuber/eos", "sfm_shape_3448.bin, expression_blendshapes_3448.bin", "sfm",
+    ),
+    "albedomm": Readable(
+        "AlbedoMM", "academic research only; its makers are to be asked for commercial use",
+        "https://github.com/waps101/AlbedoMM", "albedoModel2020_bfm_albedoPart.h5, albedoModel2020_FLAME_albedoPart.npz",
+        "albedomm",
+    ),
+    "texture": Readable(
+        "FLAME's texture spaces", "non-commercial research only, as FLAME and the Basel Face Model",
+        "https://flame.is.tue.mpg.de", "FLAME_texture.npz, FLAME_albedo_from_BFM.npz", "albedomm",
+    ),
+    "pca": Readable(
+        "any linear model", "as the file says", "docs/face_models.md", ".npz with the names of likeness.assets.pca", "pca",
+    ),
+}  # fmt: skip
+"""Outside face models with a reader of their own; `assets.readable` picks it."""
+
 SHIPPED: dict[str, Shipped] = {
     "face model": Shipped(
         "assets/builtin.safetensors", "shape, expression, topology, regions", "Apache-2.0, with ICT's MIT notice",
@@ -95,6 +152,9 @@ SHIPPED: dict[str, Shipped] = {
     "regressor": Shipped(
         "runtime/regressor.onnx", "crop to codes, pose and camera", "Apache-2.0", ("ict", "mediapipe", *_PHOTOS),
         "likeness train regressor",
+    ),
+    "skin colours": Shipped(
+        "photos/skin.safetensors", "which colours are skin", "Apache-2.0", ("ict", "mediapipe", *_PHOTOS), "likeness train skin",
     ),
     "base decoder": Shipped(
         "runtime/decoder-base.onnx", "codes to vertices, normals and pixels", "Apache-2.0", ("ict",),

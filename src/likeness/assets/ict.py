@@ -14,6 +14,8 @@ NARROW = 6706
 """The first vertices of the model: the face without ears and neck."""
 FACE = 9409
 """The first vertices of the model: the whole face area; eyes, teeth and gums follow."""
+VERTICES = 26719
+"""All of them."""
 MILLIMETRES = 10.0
 """ICT's files are in centimetres."""
 
@@ -52,6 +54,11 @@ class IctModel:
         """Vertices (V, 3) mm from codes (100,) in standard deviations and (51,) in [0, 1]."""
         offsets = np.tensordot(identity, self.identity[: len(identity)], 1)
         return self.mean + offsets + np.tensordot(expression, self.expression, 1)
+
+
+def landmark_table(vertices: int) -> np.ndarray | None:
+    """(68,) int32 vertices of the Multi-PIE points, for the model's own topology only; None for another one."""
+    return np.array(MULTI_PIE_68, np.int32) if vertices == VERTICES else None
 
 
 def read(path: str | Path) -> IctModel:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from likeness.assets.builtin import Builtin
+from likeness.assets.outside import OutsideModel
 from likeness.types import Face
 
 
@@ -31,6 +32,11 @@ class LinearModel(nn.Module):
         """The face model that ships, or the toy, with vertices at "base" or "dense"."""
         shapes = (model.mean, model.identity, model.expression)
         return cls(*(model.refine(shape) if level == "dense" else shape for shape in shapes))
+
+    @classmethod
+    def outside(cls, model: OutsideModel) -> LinearModel:
+        """A model of others, in rest where it has joints; expression codes are in its `expression_unit`."""
+        return cls(model.mean, model.identity, model.expression)
 
     def forward(self, identity: torch.Tensor, expression: torch.Tensor) -> Face:
         """Decode codes.
