@@ -27,6 +27,23 @@ def test_rotations_are_rotations_and_come_back(kind, batch):
     np.testing.assert_allclose(np.stack(back, -1), angles, atol=1e-12)
 
 
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_quaternions_and_matrices(kind, batch):
+    """Also half turns, of which the matrix holds no sign: every axis in turn has the largest component."""
+    quaternion = random(2, *batch, 4)
+    quaternion /= np.linalg.norm(quaternion, axis=-1, keepdims=True)
+    matrix = rotation.from_quaternion(kind(quaternion))
+    back = np.asarray(rotation.to_quaternion(matrix))
+    np.testing.assert_allclose(np.abs((back * quaternion).sum(-1)), 1, atol=1e-12)
+    axis = quaternion[..., :3] / np.linalg.norm(quaternion[..., :3], axis=-1, keepdims=True)
+    turn = rotation.from_axis_angle(kind(3.1 * axis))
+    np.testing.assert_allclose(rotation.from_quaternion(rotation.to_quaternion(turn)), turn, atol=1e-12)
+    for half in np.eye(3):
+        turn = rotation.from_axis_angle(kind(np.pi * half))
+        np.testing.assert_allclose(rotation.from_quaternion(rotation.to_quaternion(turn)), turn, atol=1e-12)
+
+
 def test_axis_angle_turns_about_its_axis_and_is_smooth_at_zero():
     quarter = rotation.from_axis_angle(np.array([0.0, 0.0, np.pi / 2]))
     np.testing.assert_allclose(quarter @ [1.0, 0.0, 0.0], [0, 1, 0], atol=1e-12)

@@ -7,7 +7,10 @@ One mesh with one primitive and one material, so that a three.js `Mesh`, a Blend
 from __future__ import annotations
 
 import json
+import math
 import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -17,6 +20,7 @@ from likeness.errors import LikenessError
 from likeness.export.asset import Asset
 from likeness.export.textures import mime_type
 from likeness.geometry.mesh import triangulate, vertex_normals
+from likeness.types import View
 
 METRES = 0.001
 """Metres per millimetre."""
@@ -29,6 +33,25 @@ ROUGHNESS = 0.7
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 UINT16, UINT32, FLOAT32 = 5123, 5125, 5126
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
+
+
+@dataclass(frozen=True)
+class Animation:
+    """Movement of a head through F frames, in the frame of the camera that saw it.
+
+    Attributes:
+        name: Shown by players.
+        times: (F,) seconds, increasing, at least 0.
+        weights: (F, K) of the asset's movements.
+        rotation: (F, 4) unit quaternions x y z w, camera from model; neighbours have no jump of sign.
+        translation: (F, 3) mm, camera from model.
+    """
+
+    name: str
+    times: np.ndarray
+    weights: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
 
 
 class _Buffer:
@@ -58,23 +81,36 @@ class _Buffer:
         entry = {"bufferView": self.view(values.tobytes(), target)} | (_bounds(values) if bounds else {})
         return self.accessor(len(values), f"VEC{values.shape[1]}", **entry)
 
+    def numbers(self, values: np.ndarray, bounds: bool = False) -> int:
+        """Append float numbers (n,); returns the number of their accessor."""
+        values = np.ascontiguousarray(values, "<f4").ravel()
+        entry = {"bufferView": self.view(values.tobytes())} | (_bounds(values[:, None]) if bounds else {})
+        return self.accessor(len(values), "SCALAR", **entry)
+
 
 def _bounds(values: np.ndarray) -> dict[str, list[float]]:
     return {"min": [float(x) for x in values.min(0)], "max": [float(x) for x in values.max(0)]}
 
 
-def to_bytes(asset: Asset) -> bytes:
-    """The GLB file of a rigged face.
+def to_bytes(asset: Asset, animations: Sequence[Animation] = (), camera: View | None = None) -> bytes:
+    """The GLB file of a rigged face, perhaps with movement.
 
     The base pose is the person without expression; `mesh.weights` holds the expression of the photo and
     `mesh.extras.targetNames` the names, where Blender, three.js and Unity's importers look for them. Vertices that no
     face uses are left out. Movements are sparse: only vertices that move are stored (`STILL`), and a movement that
     moves nothing takes no bytes.
 
+    Args:
+        asset: The face.
+        animations: The face then hangs on a node "head", which they turn and move; the scene's origin is the head's
+            middle place in the first of them.
+        camera: The camera that saw the movement, of which focal length and size are used; it is put where it stood, and
+            looks straight ahead.
+
     Raises:
         LikenessError: When numbers are not finite, or shapes do not fit.
     """
-    _check(asset)
+    _check(asset, animations)
     asset = asset.compacted()
     triangles = triangulate(asset.faces)
     buffer = _Buffer()
@@ -96,13 +132,15 @@ def to_bytes(asset: Asset) -> bytes:
         "nodes": [{"name": asset.name, "mesh": 0}],
         "meshes": [mesh],
     }
+    if animations:
+        document |= _moving(buffer, asset.name, animations, camera)
     document |= _material(buffer, asset.texture)
     document |= {"accessors": buffer.accessors, "bufferViews": buffer.views}
     document["buffers"] = [{"byteLength": len(buffer.data)}]
     return _container(document, bytes(buffer.data))
 
 
-def _check(asset: Asset) -> None:
+def _check(asset: Asset, animations: Sequence[Animation]) -> None:
     count, movements = len(asset.positions), len(asset.target_names)
     if asset.targets.shape != (movements, count, 3) or len(asset.weights) != movements:
         raise LikenessError(
@@ -113,6 +151,55 @@ def _check(asset: Asset) -> None:
     for name, values in arrays.items():
         if values is not None and not np.isfinite(values).all():
             raise LikenessError(f"the {name} of {asset.name!r} are not all finite numbers; nothing was written")
+    for entry in animations:
+        frames = len(entry.times)
+        values = np.concatenate([entry.weights.reshape(frames, -1), entry.rotation, entry.translation], 1)
+        if not frames or entry.weights.shape != (frames, movements) or not np.isfinite(values).all():
+            raise LikenessError(f"the movement {entry.name!r} does not fit the face, or is not all finite numbers")
+        if entry.times[0] < 0 or (np.diff(entry.times) <= 0).any():
+            raise LikenessError(f"the times of the movement {entry.name!r} do not increase from 0 on")
+
+
+HEAD, FACE, CAMERA = 1, 2, 3
+"""Nodes of a moving face; node 0 brings the camera's frame to where the head is the origin."""
+
+
+def _moving(
+    buffer: _Buffer, name: str, animations: Sequence[Animation], camera: View | None
+) -> dict[str, Any]:  # fmt: skip
+    """Nodes, camera and animations of a moving face."""
+    first = animations[0]
+    origin = METRES * np.median(first.translation, 0)
+    nodes: list[dict[str, Any]] = [
+        {"name": "scene", "children": [HEAD], "translation": [round(float(-x), 6) for x in origin]},
+        {
+            "name": "head", "children": [FACE], "rotation": [float(x) for x in first.rotation[0]],
+            "translation": [round(float(METRES * x), 6) for x in first.translation[0]],
+        },
+        {"name": name, "mesh": 0},
+    ]  # fmt: skip
+    tables: dict[str, Any] = {"nodes": nodes, "animations": [_animation(buffer, entry) for entry in animations]}
+    if camera is not None:
+        height, width = camera.size
+        lens = {"aspectRatio": width / height, "yfov": 2 * math.atan(height / 2 / float(camera.focal)), "znear": 0.01}
+        nodes[0]["children"].append(CAMERA)
+        nodes.append({"name": "camera", "camera": 0})
+        tables["cameras"] = [{"type": "perspective", "perspective": lens}]
+    return tables
+
+
+def _animation(buffer: _Buffer, entry: Animation) -> dict[str, Any]:
+    times = buffer.numbers(entry.times, bounds=True)
+    outputs = {
+        "rotation": (HEAD, buffer.vectors(entry.rotation, target=None)),
+        "translation": (HEAD, buffer.vectors(METRES * entry.translation, target=None)),
+        "weights": (FACE, buffer.numbers(entry.weights)),
+    }
+    samplers = [{"input": times, "interpolation": "LINEAR", "output": output} for _, output in outputs.values()]
+    channels = [
+        {"sampler": i, "target": {"node": node, "path": path}} for i, (path, (node, _)) in enumerate(outputs.items())
+    ]
+    return {"name": entry.name, "samplers": samplers, "channels": channels}
 
 
 def _attributes(buffer: _Buffer, asset: Asset, triangles: np.ndarray) -> dict[str, int]:

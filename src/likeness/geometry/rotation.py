@@ -1,4 +1,4 @@
-"""Rotations as matrices, six numbers, axis-angle and head angles. Batched; numpy arrays and torch tensors alike."""
+"""Rotations as matrices, six numbers, axis-angle, quaternions and head angles. Batched; numpy arrays and torch tensors alike."""
 
 from __future__ import annotations
 
@@ -49,6 +49,41 @@ def from_axis_angle(vector: Any) -> Any:
     skew = xp.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vector.shape[:-1], 3, 3)
     identity = xp.eye(3, dtype=vector.dtype) if xp.__name__ == "numpy" else xp.eye(3).to(vector)
     return identity + sine * skew + cosine * (skew @ skew)
+
+
+def from_quaternion(quaternion: Any) -> Any:
+    """Rotation matrices (..., 3, 3) from quaternions (..., 4), x y z w, of any length but zero."""
+    xp = namespace(quaternion)
+    x, y, z, w = (_unit(quaternion)[..., i] for i in range(4))
+    rows = [
+        1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
+        2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
+        2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y),
+    ]  # fmt: skip
+    return xp.stack(rows, -1).reshape(*quaternion.shape[:-1], 3, 3)
+
+
+def to_quaternion(rotation: Any) -> Any:
+    """Unit quaternions (..., 4), x y z w, of rotation matrices (..., 3, 3); which of the two signs is open.
+
+    Shepperd 1978: 4 q q^T holds only sums and differences of the matrix; its row of the largest component is well scaled.
+    """
+    xp = namespace(rotation)
+    r = [[rotation[..., i, j] for j in range(3)] for i in range(3)]
+    sums = r[0][1] + r[1][0], r[0][2] + r[2][0], r[1][2] + r[2][1]
+    differences = r[2][1] - r[1][2], r[0][2] - r[2][0], r[1][0] - r[0][1]
+    square = [1 + 2 * r[i][i] - (r[0][0] + r[1][1] + r[2][2]) for i in range(3)] + [1 + r[0][0] + r[1][1] + r[2][2]]
+    best = xp.stack([square[0], sums[0], sums[1], differences[0]], -1)
+    largest = square[0]
+    for i, row in (
+        (1, [sums[0], square[1], sums[2], differences[1]]),
+        (2, [sums[1], sums[2], square[2], differences[2]]),
+        (3, [*differences, square[3]]),
+    ):
+        better = square[i] > largest
+        best = xp.where(better[..., None], xp.stack(row, -1), best)
+        largest = xp.where(better, square[i], largest)
+    return _unit(best)
 
 
 def from_euler(yaw: Any, pitch: Any, roll: Any) -> Any:
