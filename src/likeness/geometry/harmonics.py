@@ -41,3 +41,12 @@ def from_radiance(radiance: Any) -> Any:
     """Coefficients of distant radiance (..., 9, 3) convolved with the cosine lobe, ready for `shade`."""
     a0, a1, a2 = COSINE_LOBE
     return radiance * like([a0, a1, a1, a1, a2, a2, a2, a2, a2], radiance)[:, None]
+
+
+def to_radiance(irradiance: Any) -> Any:
+    """Coefficients of the distant radiance (..., 9, 3) that gives irradiance / pi (..., 9, 3); inverse of `from_radiance`.
+
+    Diffuse surfaces show four times less of the third band than there is: what is noise there grows.
+    """
+    a0, a1, a2 = COSINE_LOBE
+    return irradiance / like([a0, a1, a1, a1, a2, a2, a2, a2, a2], irradiance)[:, None]
