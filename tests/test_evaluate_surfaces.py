@@ -8,7 +8,7 @@ import trimesh
 
 from likeness.assets import builtin, ict
 from likeness.errors import AssetError
-from likeness.evaluate import keypoints, micc, now, realy
+from likeness.evaluate import keypoints, micc, now, realy, topologies
 from likeness.evaluate.meshes import checked
 from likeness.evaluate.surfaces import align, crop, distances, plain_distances, start_motion, weighted_median
 from likeness.geometry.alignment import Similarity
@@ -185,7 +185,7 @@ def test_key_points_of_our_own_topologies_and_of_files(tmp_path):
     np.testing.assert_array_equal(keypoints.known(ict.NARROW).vertices[:, 0], ict.MULTI_PIE_68)
     assert keypoints.known(ict.FACE) is None  # as many as our own skin has: must be told apart by name
     assert keypoints.known(ict.FACE, "ict").vertices[0, 0] == ict.MULTI_PIE_68[0]
-    assert keypoints.known(5023) is None
+    assert keypoints.known(1234) is None
     (tmp_path / "ids.txt").write_text("3\n1\n0 # the nose\n")
     (tmp_path / "six.txt").write_text("0 1 2 0.5 0.25 0.25\n" * 4)
     shape = np.eye(4)[:, :3] * 4
@@ -213,6 +213,25 @@ def test_key_points_of_our_own_topologies_and_of_files(tmp_path):
     ours, theirs = keypoints.shared(points[17:], points[:7], "x", (36, 39, 42, 45, 30, 48, 54))
     np.testing.assert_array_equal(ours, points[[36, 39, 42, 45, 30, 48, 54]])
     np.testing.assert_array_equal(theirs, points[:7])
+
+
+def test_key_points_of_other_systems_by_their_number_of_vertices():
+    assert keypoints.known(topologies.FLAME).vertices[33, 0] == 3556 and len(keypoints.known(5023, "flame").vertices) == 68
+    assert keypoints.known(5023, "bfm") is None
+    front, trimmed = (keypoints.known(count) for count in (topologies.BFM_FRONT, topologies.BFM_TRIMMED))
+    np.testing.assert_array_equal(front.vertices[27:], trimmed.vertices[27:])
+    assert (front.vertices[:27] != trimmed.vertices[:27]).all()
+    seven = keypoints.known(topologies.BFM_NO_NECK)  # of its jaw and brows nothing is known
+    np.testing.assert_array_equal(seven.vertices[:, 0], front.vertices[list(keypoints.SEVEN_OF_68), 0])
+    assert keypoints.of_68(topologies.BFM_NO_NECK, (30, 17)) is None
+    assert keypoints.of_68(topologies.BFM_NO_NECK, (30,)).vertices[0, 0] == 8192
+    for count in (topologies.FLAME, topologies.BFM_FRONT, topologies.BFM_TRIMMED, topologies.BFM_NO_NECK):
+        rows = topologies.table(count)[1]
+        assert rows.shape == (68,) and rows.max() < count
+        assert len(set(rows[rows >= 0])) == (rows >= 0).sum(), "two points on one vertex"
+    model = builtin.load()
+    some = keypoints.of_68(len(model.mean), (30, 8))
+    np.testing.assert_array_equal(some.points(model.mean), keypoints.known(len(model.mean)).points(model.mean)[[30, 8]])
 
 
 @pytest.fixture(scope="module")

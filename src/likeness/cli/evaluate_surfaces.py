@@ -27,7 +27,7 @@ class Surfaces(Folders):
     """Options of all commands on surfaces."""
 
     keypoints: str | None = None
-    """Where the 68 (or 51, or 7) key points lie on the predictions: builtin, ict, or a file of vertex numbers. By
+    """Where the 68 (or 51, or 7) key points lie on the predictions: builtin, ict, flame, bfm, or a file of vertex numbers. By
     default a file beside each mesh, else by the number of vertices."""
     truth_keypoints: str | None = None
     """The same for the truth."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from likeness.assets import builtin, ict
 from likeness.errors import AssetError
+from likeness.evaluate import topologies
 from likeness.evaluate.meshes import POINT_SUFFIXES, find, read_points
 from likeness.types import Embedding
 
@@ -18,8 +19,8 @@ of the nose (not its tip), right and left corner of the mouth (Sanyal et al. 201
 NOSE_TIP_68 = 30
 ICT_WHOLE = 26719
 """Vertices of the whole ICT head."""
-TOPOLOGIES = ("builtin", "ict")
-"""Known by name. Of FLAME, BFM and all others nothing ships here: their key points come from a file."""
+TOPOLOGIES = ("builtin", "ict", *topologies.NAMES)
+"""Known by name; key points of all others come from a file."""
 REGIONS: dict[str, tuple[int, ...]] = {
     "nose": (*range(27, 36), 39, 42),
     "mouth": (31, 33, 35, *range(48, 68)),
@@ -32,28 +33,50 @@ points are ours, so that every topology with the 68 can be scored. REALY itself 
 
 @cache
 def _topologies() -> dict[str, dict[int, Embedding]]:
-    """The 68 on the topologies that this package knows, by name and number of vertices: heads, and their skin alone."""
+    """The 68 on our own topologies and ICT's, by name and number of vertices: heads, and their skin alone."""
     model, ours = builtin.load(), {}
     for topology in (model.topology(level) for level in ("base", "dense")):
         ours |= {count: topology.landmarks["68"] for count in (len(topology.uv), topology.parts["skin"].stop)}
-    points = np.repeat(np.array(ict.MULTI_PIE_68, np.int32)[:, None], 3, 1)
-    marks = Embedding(points, np.tile(np.float32([1, 0, 0]), (len(points), 1)))
+    marks = at_vertices(np.array(ict.MULTI_PIE_68))
     return {"builtin": ours, "ict": dict.fromkeys((ICT_WHOLE, ict.FACE, ict.NARROW), marks)}
 
 
-def known(count: int, name: str | None = None) -> Embedding | None:
-    """Where the 68 lie on a mesh of `count` vertices, if that number tells the topology.
+def at_vertices(rows: np.ndarray) -> Embedding:
+    """Points that lie on vertices (k,)."""
+    rows = np.asarray(rows, np.int32)
+    return Embedding(np.repeat(rows[:, None], 3, 1), np.tile(np.float64([1, 0, 0]), (len(rows), 1)))
+
+
+def of_68(count: int, rows: tuple[int, ...], name: str | None = None) -> Embedding | None:
+    """Where some of the 68 lie on a mesh of `count` vertices; None where the number tells no topology, or it lacks them.
 
     Args:
-        name: "builtin" or "ict", where the number alone would not tell: 9,409 vertices are the skin of the one and the
-            face of the other.
+        rows: Which of the 68.
+        name: One of `TOPOLOGIES`, where the number alone would not tell: 9,409 vertices are the skin of the builtin model
+            and the face of ICT's.
     """
     found = [counts[count] for key, counts in _topologies().items() if count in counts and name in (None, key)]
-    return found[0] if len(found) == 1 else None
+    peer = topologies.table(count)
+    if peer is not None and name in (None, peer[0]):
+        wanted = peer[1][list(rows)]
+        return at_vertices(wanted) if (wanted >= 0).all() else None
+    if len(found) != 1:
+        return None
+    return Embedding(found[0].vertices[list(rows)], found[0].weights[list(rows)])
+
+
+def known(count: int, name: str | None = None) -> Embedding | None:
+    """The 68 on a mesh of `count` vertices if that number tells the topology; of one whose jaw is not known NoW's seven.
+
+    Args:
+        name: As `of_68`.
+    """
+    whole = of_68(count, tuple(range(68)), name)
+    return of_68(count, SEVEN_OF_68, name) if whole is None else whole
 
 
 def read(path: Path) -> Embedding:
-    """Key points of any other topology, such as FLAME's or BFM's, of which nothing ships here.
+    """Key points of any other topology.
 
     The file has a row a key point, in Multi-PIE order (68, or 51 without the jaw, or NoW's seven): a vertex number,
     from 0, or three vertex numbers and three weights. A model's own face-and-weights embedding becomes such rows by
@@ -96,7 +119,7 @@ def locate(path: Path, vertices: np.ndarray, given: Embedding | str | None = Non
         if embedding is None:
             raise AssetError(
                 f"{path}: no key points: put {path.stem}.txt beside it or give --keypoints; its {len(vertices)} "
-                "vertices do not tell the builtin or the ICT topology"
+                f"vertices tell none of the topologies {', '.join(TOPOLOGIES)}"
             ) from None
         last = embedding.vertices.max()
         if last >= len(vertices):
