@@ -75,3 +75,12 @@ def test_a_row_counts_failures():
     row = measure.Errors(np.array([0.01, 0.02, 0.3, 0.07])).row()
     assert row == pytest.approx({"mean": 10.0, "median": 4.5, "above_10": 25.0})
     assert len(DENSE_OF_68) == 68
+
+
+def test_true_spreads_hold_two_thirds_of_normal_errors_and_others_are_told_their_factor():
+    random = np.random.default_rng(1)
+    sigma = random.uniform(0.5, 4, (50, 200))
+    errors = sigma[..., None] * random.standard_normal((50, 200, 2))
+    honest, timid = measure.within(errors, sigma), measure.within(errors, 2 * sigma)
+    assert honest == pytest.approx({"within_1": 68.3, "within_2": 95.4, "factor": 1.0}, rel=0.02)
+    assert timid["within_1"] == pytest.approx(95.4, rel=0.02) and timid["factor"] == pytest.approx(0.5, rel=0.02)

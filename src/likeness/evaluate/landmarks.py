@@ -11,6 +11,8 @@ from likeness.assets.correspondence import IRISES, OUTER_EYE_CORNERS, OUTLINE
 
 OUTER_EYES_68 = (36, 45)
 JAW_68 = slice(0, 17)
+ONE_SIGMA = 0.6827
+"""Share of a normal distribution within one standard deviation of its mean."""
 BAD = 0.10
 """Faces with a larger error count as failed."""
 RIDGE = 0.03
@@ -62,6 +64,19 @@ def dense(predicted: np.ndarray, given: np.ndarray) -> Errors:
     errors = np.linalg.norm(predicted[:, :count, :2] - given[:, :count, :2], axis=-1)
     errors[:, outline] = distance_to_ring(predicted[:, outline, :2], given[:, outline, :2])
     return Errors(errors.mean(1) / eye_distance(given))
+
+
+def within(errors: np.ndarray, sigma: np.ndarray) -> dict[str, float]:
+    """How true spreads are: the shares of errors within one and two of them, which are 68.3 and 95.4 % of normal errors,
+    and the factor on the spreads that brings the first to 68.3 %.
+
+    Args:
+        errors: (n, k, 2) in x and in y, px.
+        sigma: (n, k) px.
+    """
+    ratio = np.abs(errors) / sigma[..., None]
+    shares = {f"within_{count}": 100 * float((ratio < count).mean()) for count in (1, 2)}
+    return shares | {"factor": float(np.quantile(ratio, ONE_SIGMA))}
 
 
 def sparse(predicted: np.ndarray, truth: np.ndarray, rows: slice | list[int] = slice(None)) -> Errors:
