@@ -6,6 +6,8 @@ faces the camera, whether something stands in front of it, and whether the photo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -41,6 +43,29 @@ LIGHT_LIMIT = 3.0
 """Largest factor by which the light of the two halves may differ."""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What one photo shows of the chart.
+
+    Attributes:
+        colours: (S, S, 3) float32 linear RGB; anything where the trust is 0.
+        trust: (S, S) float32 in [0, 1] that a texel's colour is that of the skin there.
+        texels: Where the texels lie in the photo.
+        sight: What the camera sees.
+        photo: The photo's colours.
+        vertices: (V, 3) float64 mm, model frame, posed as in the photo.
+        view: Camera of the photo.
+    """
+
+    colours: np.ndarray
+    trust: np.ndarray
+    texels: Texels
+    sight: Sight
+    photo: Photo
+    vertices: np.ndarray
+    view: View
+
+
 def unwrap(image: np.ndarray, vertices: np.ndarray, view: View, topology: Topology, size: int = 1024) -> np.ndarray:
     """The texture of a face, unwrapped from its photo.
 
@@ -54,6 +79,12 @@ def unwrap(image: np.ndarray, vertices: np.ndarray, view: View, topology: Topolo
     Returns:
         (size, size, 3) uint8 sRGB over the chart, row 0 at v = 0. Every texel has a colour.
     """
+    seen = see(image, vertices, view, topology, size)
+    return finish(seen.colours, seen.trust, seen, topology)
+
+
+def see(image: np.ndarray, vertices: np.ndarray, view: View, topology: Topology, size: int = 1024) -> Seen:
+    """What a photo shows of each texel, and how far that can be believed. Arguments are those of `unwrap`."""
     vertices = np.asarray(vertices, np.float64)
     camera = to_camera(vertices, view)
     normals = vertex_normals(vertices, topology.triangles) @ np.asarray(view.rotation).T
@@ -66,8 +97,21 @@ def unwrap(image: np.ndarray, vertices: np.ndarray, view: View, topology: Topolo
     trust = trusted(half, sight, image.shape[:2]) * skin[::2, ::2]
     trust *= 1 - doubtful(half, sight) * foreign(colours[::2, ::2], trust, surroundings(sight, photo))
     trust = cv2.resize(trust, (size, size), interpolation=cv2.INTER_LINEAR) * skin
+    return Seen(colours, trust, texels, sight, photo, vertices, view)
+
+
+def finish(colours: np.ndarray, trust: np.ndarray, seen: Seen, topology: Topology) -> np.ndarray:
+    """A texture (S, S, 3) uint8 sRGB from what is known of the skin: linings, the mirrored side, continuation, eyes, mouth.
+
+    Args:
+        colours: (S, S, 3) linear RGB of the skin.
+        trust: (S, S) in [0, 1].
+        seen: The photo whose eyes and mouth are shown.
+        topology: Connectivity, chart and parts.
+    """
+    texels, sight, photo, vertices = seen.texels, seen.sight, seen.photo, seen.vertices
     texture = complete(*line(colours, trust, texels, vertices, topology))
-    texture = eyes.paint(texture, texels, sight, photo, vertices, view, topology)
+    texture = eyes.paint(texture, texels, sight, photo, vertices, seen.view, topology)
     texture = mouth.paint(texture, texels, sight, photo, topology)
     return color.encode(texture)
 
