@@ -142,6 +142,10 @@ SHIPPED: dict[str, Shipped] = {
         "assets/builtin.safetensors", "shape, expression, topology, regions", "Apache-2.0, with ICT's MIT notice",
         ("ict", "mediapipe", *_PHOTOS), "likeness build",
     ),
+    "albedo model": Shipped(
+        "assets/albedo.safetensors", "diffuse albedo of skin from photos; specular albedo, authored", "Apache-2.0",
+        ("ict", "mediapipe", *_PHOTOS), "likeness train albedo",
+    ),
     "dense landmarks": Shipped(
         "assets/correspondence.safetensors", "where 478 landmarks lie on the face", "Apache-2.0, with ICT's MIT notice",
         ("ict", "mediapipe", *_PHOTOS), "likeness train landmarks",
