@@ -139,6 +139,8 @@ def write_flame(path, arrays, kind):
 @pytest.mark.parametrize("kind", ["npz", "npz of objects", "pkl"])
 def test_flame(tmp_path, kind):
     path, arrays = tmp_path / "flame.npz", files.flame_arrays(FACE)
+    if kind == "npz":  # some writers give the root itself as its parent
+        arrays["kintree_table"] = np.array([[0, 0, 1, 1, 1], range(5)])
     write_flame(path, arrays, kind)
     model = flame.read(path, identity=3)
     assert_same(model, identity=slice(3))

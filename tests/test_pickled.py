@@ -126,7 +126,7 @@ def test_a_sparse_matrix_that_would_fill_the_memory_is_refused():
     with pytest.raises(AssetError, match="sparse matrix of 100000000"):
         pickled.loads(pickle.dumps(sparse.coo_matrix(([1.0], ([0], [0])), (10**8, 10**8))))
     lying = sparse.csr_matrix(np.eye(2))
-    lying.indptr = np.array([0, 2**31 - 1, 2], np.int64)
+    lying.indptr = np.array([0, 2**31 - 1, 2**31 - 1], np.int64)
     with pytest.raises(AssetError, match="damaged pickle"):
         pickled.loads(pickle.dumps(lying))
 

@@ -68,7 +68,7 @@ def _skeleton(path: Path, arrays: dict[str, np.ndarray], vertices: int) -> Skele
     joints = len(regressor)
     correctives = np.moveaxis(arrays["posedirs"], -1, 0).astype(np.float32)
     parents = arrays["kintree_table"][0].astype(np.uint32).astype(np.int32)
-    parents[0] = -1  # the file has 2 ** 32 - 1 there
+    parents[0] = -1  # files have 2 ** 32 - 1 there, or 0
     shapes = {"J_regressor": (regressor.shape, (joints, vertices)), "weights": (weights.shape, (vertices, joints)),
               "posedirs": (correctives.shape, (9 * (joints - 1), vertices, 3)), "kintree_table": (parents.shape, (joints,))}
     for key, (found, wanted) in shapes.items():
