@@ -38,7 +38,8 @@ class Region:
         coverage: Share of its places that any photo shows.
         facing: Mean over places of the best cosine between surface and line of sight, 0 where none shows it.
         resolution: Photo pixels per mm, foreshortened, of the best photo for each place; mean.
-        shape_mm: Root mean square over its vertices of the posterior standard deviation of the shape; None where not known.
+        shape_mm: Root mean square over its vertices of the posterior standard deviation of the shape, `shape_deviation`; None
+            where not known.
     """
 
     name: str
@@ -125,16 +126,25 @@ def advice(regions: Sequence[Region]) -> tuple[str, ...]:
     return tuple(f"add a view from your {side}" for side in poor)
 
 
-def shape_deviation(identity: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Posterior standard deviation (V,) mm of each vertex, its three directions joined.
+def shape_deviation(neutral: np.ndarray, modes: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Posterior standard deviation (V,) mm of each vertex of the shape, its three directions joined.
+
+    The shape alone counts: to first order, what a mode does to place, turn and size of the whole face is taken out of it,
+    because no photo tells the size of a head.
 
     Args:
-        identity: (K, V, 3) mm per standard deviation of the code.
+        neutral: (V, 3) mm.
+        modes: (K, V, 3) mm per standard deviation of the code.
         covariance: (K, K) of the code.
     """
     values, vectors = np.linalg.eigh(covariance)
-    spread = np.tensordot((vectors * np.sqrt(np.maximum(values, 0))).T, identity, 1)
-    return np.sqrt((spread**2).sum((0, 2)))
+    spread = np.tensordot((vectors * np.sqrt(np.maximum(values, 0))).T, modes, 1).reshape(len(values), -1)
+    centred = np.asarray(neutral, np.float64) - np.mean(neutral, 0)
+    turns = [np.cross(axis, centred) for axis in np.eye(3)]
+    shifts = [np.broadcast_to(axis, centred.shape) for axis in np.eye(3)]
+    motions, _ = np.linalg.qr(np.stack([centred, *turns, *shifts]).reshape(7, -1).T)
+    spread -= spread @ motions @ motions.T
+    return np.sqrt((spread.reshape(modes.shape) ** 2).sum((0, 2)))
 
 
 def _at_vertices(maps: np.ndarray, topology: Topology) -> np.ndarray:

@@ -1,0 +1,145 @@
+"""`likeness fit --together`: several photos of one person to one face; photos that cannot be used are listed and passed by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from likeness.cli import inputs
+from likeness.cli.main import complain, show
+from likeness.errors import PARTIAL, LikenessError, NoFaceError, OutputError, PhotoError, UsageError
+
+if TYPE_CHECKING:
+    from likeness.fit.album import Album
+    from likeness.fit.together import Portrait
+    from likeness.runtime.reconstruct import System
+
+PERSON = "person"
+"""Folder of the person's files, beside one folder for each photo."""
+
+
+@dataclass(frozen=True)
+class Together:
+    """One person in several photos: OUTPUT/person/face.glb and so on, and OUTPUT/<photo>/overlay.png for each photo."""
+
+    photos: tuple[Path, ...]
+    """Pictures, or folders of pictures; at least two."""
+    output: Path
+    """Folder for the results; is made where it is missing."""
+    format: str = "glb,obj,json,overlay"
+    """What to write, separated by commas; confidence.json is always written."""
+    level: str = "dense"
+    """Level of the mesh."""
+    min_face: float = 40.0
+    """Smallest face, in pixels after the photo's longer side is reduced to 640."""
+    min_score: float | None = None
+    """How sure the face finder must be, between 0 and 1."""
+    overwrite: bool = False
+    """Replace results that are there already; files that are not ours stay."""
+
+
+def together(config: Together, system: System | None = None, measure: Callable | None = None) -> int:
+    """Run, by default with the system that ships; returns the exit code.
+
+    Args:
+        config: What to do.
+        system: Other parts than those that ship.
+        measure: (photo, face, estimate) -> dense landmarks; by default the landmark network that ships.
+    """
+    from likeness.assets import correspondence
+    from likeness.fit.album import album, check
+    from likeness.fit.bases import builtin_bases
+    from likeness.fit.together import choose
+    from likeness.fit.together import together as fit_person
+    from likeness.runtime.reconstruct import printable, shipped
+    from likeness.runtime.write import folders
+
+    start = perf_counter()
+    formats = [name.strip() for name in config.format.split(",") if name.strip()]
+    check(formats)
+    paths = inputs.photos(config.photos)
+    if len(paths) < 2:
+        raise UsageError(f"{paths[0]}: --together needs at least two photos of the person; leave it out for a single one")
+    if (config.output / PERSON).is_dir() and not config.overwrite:
+        raise OutputError(f"{config.output / PERSON}: results are there already; add --overwrite to replace them")
+    with folders(config.output, ()):
+        pass  # that nothing can be written is said once, before any work
+    system = system or shipped(config.level)
+    found, skipped = _look(paths, config, system, measure or _measure())
+    if len(found) < 2:
+        kinds = {error.exit_code: type(error) for _, error in skipped}
+        kind = next(iter(kinds.values())) if len(kinds) == 1 else PhotoError
+        raise kind(f"{len(found)} of {len(paths)} photos can be used; two are the least that can be fitted together")
+    person = fit_person(choose([portraits for _, portraits in found]), builtin_bases(system.model, correspondence.read()))
+    result = album(person, system.model, system.level, system.decode)
+    for line in result.warnings:
+        complain(line)
+    names = dict(zip((printable(str(path)) for path in paths), _folder_names(paths)))
+    _write(result, config.output, formats, names, [(printable(str(path)), printable(str(error))) for path, error in skipped])
+    used = len(person.portraits)
+    place = config.output / PERSON
+    show(f"{used} of {len(paths)} photos: one person -> {place} ({perf_counter() - start:.1f} s)")
+    for line in result.advice:
+        show(line)
+    return PARTIAL if skipped else 0
+
+
+def _measure() -> Callable[[Any, Any, Any], Any]:
+    """The landmark network that ships as (photo, face, estimate) -> landmarks; the regressor's where there is none."""
+    from likeness.errors import AssetError
+    from likeness.fit.together import rough
+
+    try:
+        from likeness.runtime import landmarks
+
+        look = landmarks.shipped()
+    except AssetError:
+        return lambda image, face, estimate: rough(estimate.landmarks)
+    return lambda image, face, estimate: look(image, face)
+
+
+def _look(
+    paths: Sequence[Path], config: Together, system: System, measure: Callable
+) -> tuple[list[tuple[Path, list[Portrait]]], list[tuple[Path, LikenessError]]]:
+    """The faces of each photo, and the photos without, which are said at once."""
+    from likeness.fit.album import candidates
+    from likeness.photos.read import read
+    from likeness.runtime.reconstruct import printable
+
+    found, skipped = [], []
+    for path in paths:
+        try:
+            image = read(path)
+            faces = system.find(image, config.min_face, config.min_score)
+            if not faces:
+                raise NoFaceError(f"{path}: no face was found")
+            found.append((path, candidates(printable(str(path)), image, faces, system.encode, measure)))
+        except LikenessError as error:
+            complain(f"{error} (passed by)")
+            skipped.append((path, error))
+    return found, skipped
+
+
+def _folder_names(paths: Sequence[Path]) -> list[str]:
+    """Folders of the photos, none of which is the person's."""
+    return [f"{name}-photo" if name.casefold() == PERSON else name for name in inputs.folder_names(paths)]
+
+
+def _write(
+    result: Album, output: Path, formats: Sequence[str], names: dict[str, str], skipped: Sequence[tuple[str, str]]
+) -> None:
+    """All folders of results, together or not at all."""
+    from likeness.fit.album import PERSON_FILES, PHOTO_FILES
+    from likeness.runtime.write import folders
+
+    with folders(output, (*PERSON_FILES, *PHOTO_FILES)) as temporary:
+        content = {PERSON: result.files(formats) | {"confidence.json": result.confidence(skipped, names)}}
+        for i, portrait in enumerate(result.person.portraits):
+            content[names[portrait.name]] = result.photo_files(i, formats)
+        for folder, files in content.items():
+            (temporary / folder).mkdir()
+            for name, data in files.items():
+                (temporary / folder / name).write_bytes(data)

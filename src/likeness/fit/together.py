@@ -1,0 +1,175 @@
+"""Several photos of one person: one identity from all of them, and for each photo its own expression and camera."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from likeness.assets.correspondence import OUTER_EYE_CORNERS
+from likeness.errors import PhotoError
+from likeness.fit.bases import LandmarkBases
+from likeness.fit.kin import alikeness
+from likeness.fit.landmarks import FitConfig, Guess, IdentityMeasurement, LandmarkFit, fit, identity_precision
+from likeness.photos.detect import Detection
+from likeness.types import Landmarks, View
+
+FOR_IDENTITY = FitConfig(trust=0.02, kinship=0.3)
+"""How identity is fitted: photo by photo, landmarks err together far more than expressions show, because lens, pose and
+expression bend all of a face at once. Chosen on the validation people of video_frames (docs/fitting.md)."""
+FOR_PHOTOS = FitConfig()
+"""How each photo's expression and camera are fitted once the identity is known."""
+KNOWN = 1e4
+"""Precision with which the identity is known then."""
+STRANGER = -8.0
+"""Nats below which a photo is said to show somebody else; see `fit.kin.alikeness` and docs/fitting.md for what it finds."""
+ROUGH = 0.03
+"""Spread of landmarks that nobody measured, as a share of the distance of the outer eye corners."""
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """The face of the person in one photo, as the product sees it.
+
+    Attributes:
+        name: Of the photo.
+        image: (H, W, 3) uint8 sRGB.
+        face: Where the face is.
+        identity: (100,), expression: (51,), view: the regressor's answer, px of the photo.
+        landmarks: Dense landmarks, px of the photo.
+    """
+
+    name: str
+    image: np.ndarray
+    face: Detection
+    identity: np.ndarray
+    expression: np.ndarray
+    view: View
+    landmarks: Landmarks
+
+
+@dataclass(frozen=True)
+class Person:
+    """What several photos say about one person.
+
+    Attributes:
+        portraits: The n photos that the person was fitted to.
+        identity: (100,) standard deviations.
+        covariance: (100, 100) of the identity's posterior.
+        expression: (n, 51) in [0, 1].
+        views: n cameras, px of each photo.
+        error: (n,) mean distance of landmark and fit over the distance of the outer eye corners (in the photo, no less than
+            half of the widest of all photos).
+        strangers: Photos that were left out because they do not agree with the others, and by how much (nats, negative).
+        alike: (n,) nats for each photo that it shows the same person as the others; NaN for a single photo.
+    """
+
+    portraits: tuple[Portrait, ...]
+    identity: np.ndarray
+    covariance: np.ndarray
+    expression: np.ndarray
+    views: tuple[View, ...]
+    error: np.ndarray
+    alike: np.ndarray
+    strangers: tuple[tuple[Portrait, float], ...] = ()
+
+
+def rough(points: np.ndarray) -> Landmarks:
+    """Landmarks (478, 2) of a regressor, which does not say how sure it is."""
+    eyes = float(np.linalg.norm(points[OUTER_EYE_CORNERS[0]] - points[OUTER_EYE_CORNERS[1]]))
+    return Landmarks(np.asarray(points, np.float32), np.full(len(points), ROUGH * eyes, np.float32))
+
+
+def choose(candidates: Sequence[Sequence[Portrait]]) -> list[Portrait]:
+    """One face of each photo: the largest, but of several the one whose identity is most like that of the other photos.
+
+    Args:
+        candidates: The faces of each photo, at least one.
+    """
+    largest = [max(faces, key=lambda portrait: portrait.face.side) for faces in candidates]
+    alone = [faces[0].identity for faces in candidates if len(faces) == 1]
+    chosen = []
+    for i, faces in enumerate(candidates):
+        others = alone or [portrait.identity for j, portrait in enumerate(largest) if j != i]
+        if len(faces) == 1 or not others:
+            chosen.append(largest[i])
+        else:
+            wanted = np.mean(others, 0)
+            chosen.append(min(faces, key=lambda portrait: float(np.linalg.norm(portrait.identity - wanted))))
+    return chosen
+
+
+def together(portraits: Sequence[Portrait], bases: LandmarkBases) -> Person:
+    """Fit one person to photos; photos of others are found and left out.
+
+    Raises:
+        PhotoError: When no photo is given.
+    """
+    if not portraits:
+        raise PhotoError("no photo with a face is left to fit a person to")
+    alike = alikeness_of(portraits, bases)
+    kept, left = list(range(len(portraits))), []
+    while len(kept) > 2:
+        score = alikeness_of([portraits[i] for i in kept], bases)
+        alike[kept] = score
+        worst = int(np.argmin(score))
+        if score[worst] > STRANGER:
+            break
+        left.append(kept.pop(worst))
+    person = fitted([portraits[i] for i in kept], bases)
+    strangers = tuple((portraits[i], float(alike[i])) for i in left)
+    return replace(person, alike=alike[kept], strangers=strangers)
+
+
+def fitted(portraits: Sequence[Portrait], bases: LandmarkBases) -> Person:
+    """Fit one person to photos that all show it: identity first, then expression and camera of each photo for that identity."""
+    points, sigma, start = _observed(portraits)
+    person = torch.zeros(len(portraits), dtype=torch.long)
+    shared = fit(bases, points, FOR_IDENTITY, start, sigma, person)
+    precision = identity_precision(bases, points, shared, FOR_IDENTITY, sigma, person)[0]
+    known = IdentityMeasurement(shared.identity, KNOWN * torch.eye(shared.identity.shape[1]))
+    final = fit(bases, points, FOR_PHOTOS, shared, sigma, person, known)
+    return Person(
+        portraits=tuple(portraits), identity=shared.identity[0].numpy(), covariance=torch.linalg.inv(precision).numpy(),
+        expression=final.expression.numpy(), views=tuple(_view(final, i, p.view.size) for i, p in enumerate(portraits)),
+        error=_errors(final, points), alike=np.full(len(portraits), np.nan),
+    )  # fmt: skip
+
+
+def alikeness_of(portraits: Sequence[Portrait], bases: LandmarkBases) -> np.ndarray:
+    """Nats (n,) for each photo that it shows the same person as the others; NaN where there are no others."""
+    if len(portraits) < 2:
+        return np.full(len(portraits), np.nan)
+    points, sigma, start = _observed(portraits)
+    single = fit(bases, points, FOR_IDENTITY, start, sigma)
+    precision = identity_precision(bases, points, single, FOR_IDENTITY, sigma)
+    return alikeness(single.identity, precision, FOR_IDENTITY.kinship).numpy()
+
+
+def _observed(portraits: Sequence[Portrait]) -> tuple[torch.Tensor, torch.Tensor, Guess]:
+    """Points (n, 478, 2), spreads (n, 478) and the regressor's answers."""
+
+    def stacked(values) -> torch.Tensor:
+        return torch.as_tensor(np.stack([np.asarray(value, np.float32) for value in values]))
+
+    views = [portrait.view for portrait in portraits]
+    start = Guess(
+        stacked(p.identity for p in portraits), stacked(p.expression for p in portraits).clamp(0, 1),
+        *(stacked(getattr(view, name) for view in views) for name in ("rotation", "translation", "focal", "principal")),
+    )  # fmt: skip
+    return stacked(p.landmarks.points for p in portraits), stacked(p.landmarks.sigma for p in portraits), start
+
+
+def _view(fits: LandmarkFit, i: int, size: tuple[int, int]) -> View:
+    values = (getattr(fits, name)[i].double().numpy() for name in ("rotation", "translation", "focal", "principal"))
+    return View(*values, size)
+
+
+def _errors(fits: LandmarkFit, points: torch.Tensor) -> np.ndarray:
+    right, left = OUTER_EYE_CORNERS
+    eyes = (points[:, right] - points[:, left]).norm(dim=-1)
+    scale = fits.focal / -fits.translation[:, 2]
+    widest = (eyes / scale).max() * scale
+    return ((fits.points - points).norm(dim=-1).mean(1) / torch.maximum(eyes, widest / 2)).numpy()
