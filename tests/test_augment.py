@@ -10,6 +10,7 @@ from likeness.assets.toy import head  # noqa: E402
 from likeness.data import augment  # noqa: E402
 from likeness.data.crops import SWAP, Crops, Source  # noqa: E402
 from likeness.data.folder import Photos, crop_from_photo, read_set, splits, transform, warp  # noqa: E402
+from likeness.data.targets import Index, write_index, write_shard  # noqa: E402
 from likeness.encoders import camera  # noqa: E402
 from likeness.errors import AssetError  # noqa: E402
 from likeness.geometry.cameras import project  # noqa: E402
@@ -127,8 +128,9 @@ def test_a_folder_of_photos_is_cut_out_with_its_targets(tmp_path):
     np.savez(tmp_path / "sfhq.landmarks478.npz", name=names, points=points.astype(np.float16), not_found=np.array([]))
     fits = {"identity": np.ones((1, 100)), "expression": np.zeros((1, 51)), "rotation": np.eye(3)[None],
             "translation": np.array([[0, 0, -900.0]]), "focal": np.array([900.0]), "principal": np.array([[128.0, 128]])}  # fmt: skip
-    (tmp_path / "fits").mkdir()
-    np.savez(tmp_path / "fits" / "sfhq.npz", name=["00002.jpg"], ok=[True], **fits)
+    shards = tmp_path / "fits" / "sfhq"
+    write_index(shards, Index({}, (("00002.jpg", "00009.jpg"), ("00001.jpg",))))
+    write_shard(Index.shard(shards, 0), {"name": ["00002.jpg"], "ok": [True], **fits}, [("00009.jpg", "no face")])
     photos = Photos([read_set(tmp_path, "sfhq", "train", tmp_path / "fits")])
     assert len(photos) == 2 and photos.targets["known"].tolist() == [False, True]
     np.testing.assert_allclose(np.ptp(photos.points[..., :2], axis=1).max(1), 112, rtol=1e-3)

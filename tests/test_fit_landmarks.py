@@ -6,7 +6,6 @@ import torch
 
 from likeness.assets import builtin, correspondence
 from likeness.assets.arkit import EXPRESSIONS
-from likeness.fit import label as labels
 from likeness.fit.bases import LandmarkBases
 from likeness.fit.bounded import bounded_step
 from likeness.fit.landmark_terms import Problem
@@ -193,25 +192,3 @@ def test_the_shipped_correspondence_lies_on_the_surface_and_is_symmetric_in_trus
     assert found.embedding.weights.min() >= 0 and found.sigma.min() > 0
     assert found.sigma[33] == pytest.approx(found.sigma[263], rel=1e-4)
     assert "ICT" in found.metadata["licence"]
-
-
-def test_labelling_resumes_and_lists_what_it_skips(bases, tmp_path):
-    from PIL import Image
-
-    folder = tmp_path / "photos" / "few"
-    folder.mkdir(parents=True)
-    points = photographed(bases, 4)[0].numpy().astype(np.float16)
-    points[2] = np.nan
-    names = np.array([f"{i:05}.jpg" for i in range(4)])
-    for name in names:
-        Image.new("RGB", (256, 200)).save(folder / name)
-    np.savez(folder.with_name("few.landmarks478.npz"), name=names, points=points, not_found=np.array(["00009.jpg"]))
-    output = tmp_path / "targets" / "few.npz"
-    first = labels.label(folder, output, bases, FitConfig(steps=2), batch=2)
-    assert first.new == 3 and {name for name, _ in first.skipped} == {"00002.jpg", "00009.jpg"}
-    before = output.read_bytes()
-    again = labels.label(folder, output, bases, FitConfig(steps=2))
-    assert again.new == 0 and again.known == 3 and output.read_bytes() == before
-    with np.load(output) as file:
-        assert set(labels.FIELDS) <= set(file.files)
-        assert file["size"].tolist() == [[200, 256]] * 3 and list(file["split"]) == ["test", "train", "train"]

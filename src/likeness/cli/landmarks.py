@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from likeness.cli.train import data_folder
-from likeness.errors import AssetError
+from likeness.errors import NoFaceError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from likeness.fit.bases import LandmarkBases
+    from likeness.fit.label import Source
+    from likeness.types import Landmarks as DenseLandmarks
 
 SOURCES = "ICT Face Model Light (MIT), MediaPipe canonical face (Apache-2.0), automatic landmarks of photos: "
+LISTED = 20
+"""Photos without a fit that are printed; all of them are in a file."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +48,20 @@ class Landmarks:
 
 @dataclass(frozen=True)
 class Label:
-    """Fit the face model to every photo of the folders, one archive of targets for each. Resumes."""
+    """Fit the face model to every photo of the folders. Resumes where it was interrupted, and goes on with new photos."""
 
     folders: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of photos; beside each lies <folder>.landmarks478.npz."""
+    """Folders of photos. Landmarks are those of <folder>.landmarks478.npz; where there is none, they are measured."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """Folder for the archives, one <set>.npz each."""
+    """Folder for the targets, one folder of shards for each folder of photos."""
     data: Path | None = None
-    """Data folder that holds ict/; by default LIKENESS_DATA."""
+    """Data folder that holds ict/; by default LIKENESS_DATA. Without either, the face model that ships is fitted."""
     correspondence: Path | None = None
     """Where the landmarks lie on the model; by default what ships."""
+    points: Path | None = None
+    """The landmark network's ONNX file; by default the one that ships."""
+    shard: int = 128
+    """Photos of a shard, which is written at once: what a kill can cost."""
     threads: int = 1
     """Threads."""
 
@@ -90,23 +104,60 @@ def label(config: Label) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from likeness.assets import correspondence, ict
-    from likeness.fit.bases import landmark_bases
+    from likeness.fit.label import LIST
     from likeness.fit.label import label as label_folder
     from likeness.fit.landmarks import FitConfig
 
     torch.set_num_threads(config.threads)
-    if not config.folders:
-        raise AssetError("no folder was given; name at least one folder of photos")
-    model = ict.read(data_folder(config.data) / "ict/ict_face_model.npz")
-    bases, console = landmark_bases(model, correspondence.read(config.correspondence)), Console()
-    for folder in config.folders:
+    folders = [folder.resolve() for folder in config.folders]
+    if not folders:
+        raise UsageError("no folder was given; name at least one folder of photos")
+    if len({folder.name for folder in folders}) < len(folders):
+        raise UsageError("two of the folders have one name, and so would their targets; label them into different outputs")
+    bases, console = _bases(config), Console()
+    for folder in folders:
+        output = config.output / folder.name
         with Progress(console=console) as bar:
             task = bar.add_task(folder.name, total=None)
             done = label_folder(
-                folder, config.output / f"{folder.name}.npz", bases, FitConfig(),
+                _source(folder, config.points), output, bases, FitConfig(), config.shard, config.threads,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )  # fmt: skip
-        console.print(f"{folder.name}: {done.new} fitted, {done.known} were there, {len(done.skipped)} skipped")
-        for name, reason in done.skipped:
-            console.print(f"  skipped {name}: {reason}")
+        console.print(f"{folder.name}: {done.new} done now, {done.known} before; {len(done.skipped)} have no fit")
+        for name, reason in done.skipped[:LISTED]:
+            console.print(f"  {name}: {reason}", markup=False, highlight=False)
+        if len(done.skipped) > LISTED:
+            console.print(f"  and {len(done.skipped) - LISTED} more, see {output / LIST}", markup=False, highlight=False)
+
+
+def _bases(config: Label) -> LandmarkBases:
+    """The face model at the dense landmarks: ICT's where its files are, else what ships."""
+    from likeness.assets import builtin, correspondence, ict
+    from likeness.fit.bases import builtin_bases, landmark_bases
+
+    where = correspondence.read(config.correspondence)
+    if config.data is None and "LIKENESS_DATA" not in os.environ:
+        return builtin_bases(builtin.load(), where)
+    return landmark_bases(ict.read(data_folder(config.data) / "ict/ict_face_model.npz"), where)
+
+
+def _source(folder: Path, points: Path | None) -> Source:
+    """The landmarks that lie beside a folder, or what our own finder and landmark network see of the surest face."""
+    import hashlib
+
+    from likeness.fit.label import Given, Measured, landmark_file
+    from likeness.runtime.detect import find_faces
+    from likeness.runtime.landmarks import MODEL, Landmarker
+
+    if landmark_file(folder).exists():
+        return Given(folder)
+    path = points or MODEL
+    measure = Landmarker(path)
+
+    def look(image: np.ndarray) -> DenseLandmarks:
+        faces = find_faces(image)
+        if not faces:
+            raise NoFaceError("no face was found")
+        return measure(image, faces[0])
+
+    return Measured(folder, look, "measured by " + hashlib.sha256(path.read_bytes()).hexdigest()[:16])

@@ -91,7 +91,7 @@ class Source:
         images: (n, S, S, 3) uint8.
         points: (n, 478, 2 or 3) dense landmarks in pixels of the pictures.
         chances: (n,) cumulative, how often each is drawn.
-        targets: Arrays of `folder.TARGETS`, cameras in pixels of the pictures, or None.
+        targets: Arrays of `data.targets.TARGETS`, cameras in pixels of the pictures, or None.
         known: (n,) bool, which targets are meant.
         rendered: Whether the targets are exact.
     """

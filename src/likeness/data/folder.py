@@ -1,7 +1,7 @@
 """Folders of photos with dense landmarks, and with targets fitted to them; cut out once and kept in memory.
 
 Layout: `<root>/<set>/...jpg`, `<root>/<set>.landmarks478.npz` with `name` (n,) and `points` (n, 478, 3) in pixels; and,
-where targets are wanted, `<targets>/<set>.npz` with `name`, `ok` and the arrays of `TARGETS`.
+where targets are wanted, the shards `<targets>/<set>/` of `data.targets`, whose landmarks serve where that file is missing.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
+from zlib import crc32
 
 import cv2
 import numpy as np
 
+from likeness.data.targets import TARGETS, read_shards
 from likeness.errors import AssetError
 from likeness.photos.crop import similarity
 from likeness.photos.detect import face_frame
 
 SETS = ("sfhq", "stylegan", "gan", "officials")
 """Photo sets from which weights that ship may be learned. `gan` states no licence."""
-TARGETS = ("identity", "expression", "rotation", "translation", "focal", "principal")
-"""Codes and camera (photo pixels) of a fit, (n, ...) each; and `ok` (n,) bool, whether the fit is to be believed."""
 MARGIN, SIDE = 2.0, 224
 """A kept cut-out is this many box sides wide, and this many pixels: room for jitter, finer than what a network sees."""
 EDGES = (cv2.BORDER_CONSTANT, cv2.BORDER_REFLECT_101, cv2.BORDER_REPLICATE)
@@ -49,12 +50,14 @@ def splits(folder: Path, files: Sequence[str], name: str) -> np.ndarray:
     """"train", "validation" or "test" for each file: the stem's number ends in 5 (validation) or 0 (test).
 
     In `officials`, whose folders repeat numbers, it is every tenth of the sorted files: from the fifth, from the zeroth.
+    Stems that do not end in a digit have the last digit of their name's CRC-32, which more photos do not change.
     """
     if name == "officials":
         order = {str(file.relative_to(folder)): i for i, file in enumerate(sorted(folder.rglob("*.jpg")))}
         digits = [order[file] % 10 for file in files]
     else:
-        digits = [int(Path(file).stem[-1]) for file in files]
+        last = [Path(file).stem[-1] for file in files]
+        digits = [int(mark) if mark in "0123456789" else crc32(file.encode()) % 10 for mark, file in zip(last, files)]
     return np.array([{0: "test", 5: "validation"}.get(digit, "train") for digit in digits])
 
 
@@ -67,11 +70,15 @@ def read_set(root: Path, name: str, split: str, targets: Path | None = None) -> 
     Raises:
         AssetError: When the set or its targets are missing or of another layout.
     """
-    archive = _archive(root / f"{name}.landmarks478.npz", ("name", "points"))
+    given = root / f"{name}.landmarks478.npz"
+    if targets is not None and not given.exists():
+        archive = read_shards(targets / name, ("name", "points"))
+    else:
+        archive = _archive(given, ("name", "points"))
     files = [str(file) for file in archive["name"]]
     wanted = np.flatnonzero(splits(root / name, files, name) == split)
     chosen = [files[i] for i in wanted]
-    fits = None if targets is None else _match(_archive(targets / f"{name}.npz", ("name", "ok", *TARGETS)), chosen)
+    fits = None if targets is None else _match(read_shards(targets / name, ("name", "ok", *TARGETS)), chosen)
     return Listing(root, name, chosen, archive["points"][wanted].astype(np.float32), fits)
 
 
@@ -81,16 +88,21 @@ def _archive(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
             return {key: file[key] for key in keys}
     except FileNotFoundError:
         raise AssetError(f"{path}: no such file; see data/folder.py for the layout of a photo folder") from None
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, ValueError, OSError, BadZipFile) as error:
         raise AssetError(f"{path}: not an archive with {', '.join(keys)} ({error})") from None
 
 
-def _match(archive: dict[str, np.ndarray], files: Sequence[str]) -> dict[str, np.ndarray]:
-    """Rows of a targets archive in the order of `files`."""
-    place = {str(file): i for i, file in enumerate(archive["name"])}
+def _match(shards: dict[str, np.ndarray], files: Sequence[str]) -> dict[str, np.ndarray]:
+    """Rows of targets in the order of `files`; zeros where there are none."""
+    place = {str(file): i for i, file in enumerate(shards["name"])}
     rows = np.array([place.get(file, -1) for file in files], int)
-    result = {key: archive[key][rows].astype(np.float32) for key in TARGETS}
-    return result | {"known": (rows >= 0) & archive["ok"][rows]}
+    there = rows >= 0
+    result = {key: np.zeros((len(files), *shards[key].shape[1:]), np.float32) for key in TARGETS}
+    for key in TARGETS:
+        result[key][there] = shards[key][rows[there]]
+    known = np.zeros(len(files), bool)
+    known[there] = shards["ok"][rows[there]]
+    return result | {"known": known}
 
 
 def crop_from_photo(center: np.ndarray, side: float, roll: float, size: int) -> np.ndarray:

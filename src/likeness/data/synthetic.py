@@ -13,8 +13,9 @@ from likeness import color
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.assets.ict import IctModel
 from likeness.data import backgrounds
-from likeness.data.folder import TARGETS, Listing, crop_from_photo
+from likeness.data.folder import Listing, crop_from_photo
 from likeness.data.studio import HEAD, Look, Studio
+from likeness.data.targets import TARGETS
 from likeness.errors import AssetError
 from likeness.geometry import cameras
 from likeness.geometry.harmonics import from_radiance
