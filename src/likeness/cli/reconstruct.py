@@ -52,6 +52,8 @@ class Reconstruct:
     """With `ict`, the full ICT head of the same codes is written too: head.glb, head.obj."""
     ict: Path | None = None
     """Checkout of ICT-FaceKit, for `--head ict`."""
+    person: Path | None = None
+    """Personal face model (`likeness personalise`): every face is taken for that person's."""
     overwrite: bool = False
     """Replace results that are there already; files that are not ours stay."""
 
@@ -102,6 +104,8 @@ def reconstruct(config: Reconstruct, system: System | None = None) -> int:
     with folders(config.output, ()):
         pass  # that nothing can be written is said once, before any work
     system = system or shipped(config.level)
+    if config.person is not None:
+        system = _of_person(system, config.person)
 
     def one(path: Path, folder: Path) -> list[dict[str, Any]]:
         faces = likeness.reconstruct(path, config.level, config.max_faces, config.min_face, config.min_score, system)
@@ -209,6 +213,13 @@ def _ict_head(config: Reconstruct) -> Any:
     from likeness.assets import ict
 
     return ict.read(config.ict)
+
+
+def _of_person(system: System, path: Path) -> System:
+    from likeness.assets.person import read
+    from likeness.runtime.person import personal
+
+    return personal(system, read(path, system.model))
 
 
 def _check_free(folder: Path, overwrite: bool) -> None:
