@@ -8,7 +8,7 @@ import trimesh
 
 from likeness.assets import builtin, ict
 from likeness.errors import AssetError
-from likeness.evaluate import keypoints, micc, now, realy, topologies
+from likeness.evaluate import keypoints, micc, now, topologies
 from likeness.evaluate.meshes import checked
 from likeness.evaluate.surfaces import align, crop, distances, plain_distances, start_motion, weighted_median
 from likeness.geometry.alignment import Similarity
@@ -232,55 +232,6 @@ def test_key_points_of_other_systems_by_their_number_of_vertices():
     model = builtin.load()
     some = keypoints.of_68(len(model.mean), (30, 8))
     np.testing.assert_array_equal(some.points(model.mean), keypoints.known(len(model.mean)).points(model.mean)[[30, 8]])
-
-
-@pytest.fixture(scope="module")
-def heads():
-    """Our own face: mean and a person, their 68 points, and the true regions of the person."""
-    model = builtin.load()
-    topology = model.topology("base")
-    person = model.decode(np.random.default_rng(0).normal(size=100), np.zeros(51)).astype(float)
-    mean = model.mean.astype(float)
-    marks = topology.landmarks["68"]
-    return topology, mean, person, marks, realy.regions_of(person, topology)
-
-
-def realy_of(heads, vertices):
-    topology, _, person, marks, regions = heads
-    mesh = checked(vertices, topology.triangles, "head")
-    return realy.region_errors(mesh, regions, marks.points(vertices), marks.points(person))
-
-
-def test_regions_of_the_truth_have_no_error_wherever_it_is(heads):
-    by = motion(3, 0.2)
-    for vertices in (heads[2], by.apply(heads[2])):
-        found = realy_of(heads, vertices)
-        assert set(found) == {"nose", "mouth", "forehead", "cheek", "mean of regions"}
-        assert max(found.values()) < 1e-3
-    mean = realy_of(heads, heads[1])
-    assert min(mean.values()) > 0.2
-    assert realy_of(heads, by.apply(heads[1])) == pytest.approx(mean, abs=5e-3)
-
-
-def test_a_wrong_nose_is_the_noses_fault(heads):
-    topology, _, person, _, _ = heads
-    nose = topology.regions["nose"]
-    centre = person[nose].mean(0)
-    long = person + 8 * np.exp(-((person - centre) ** 2).sum(1, keepdims=True) / 200) * [0, -0.5, 1]
-    found = realy_of(heads, long)
-    assert found["nose"] > 0.3
-    assert max(found["forehead"], found["cheek"]) < 0.25 * found["nose"]
-
-
-def test_51_points_leave_the_cheek_out_and_no_region_is_an_error(heads):
-    topology, mean, person, marks, regions = heads
-    mesh = checked(mean, topology.triangles, "head")
-    found = realy.region_errors(mesh, regions, marks.points(mean)[17:], marks.points(person))
-    assert np.isnan(found["cheek"]) and found["nose"] > 0
-    with pytest.raises(AssetError, match="placed by 51 or 68"):
-        realy.region_errors(mesh, regions, marks.points(mean), keypoints.seven(marks.points(person), "x"))
-    with pytest.raises(AssetError, match="no region to measure"):
-        realy.region_errors(mesh, {}, marks.points(mean), marks.points(person))
 
 
 def test_what_cannot_be_aligned_is_said():

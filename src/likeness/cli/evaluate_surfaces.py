@@ -14,6 +14,7 @@ from likeness.errors import AssetError
 from likeness.evaluate import facewarehouse, keypoints, meshes, micc, now, realy
 from likeness.evaluate.layouts import micc as micc_layout
 from likeness.evaluate.layouts import now as now_layout
+from likeness.evaluate.layouts import realy as realy_layout
 from likeness.evaluate.layouts.pairs import Pairs, pairs
 from likeness.evaluate.meshes import Mesh
 from likeness.evaluate.scans import LANDMARKS_OF_68
@@ -78,8 +79,8 @@ class EvaluateNow(Surfaces):
 class EvaluateRealy(Surfaces):
     """REALY-style: mm of nose, mouth, forehead and cheek, each aligned by itself.
 
-    The truth is a mesh NAME.obj of the builtin topology, or for scans NAME/nose.obj, NAME/mouth.obj, NAME/forehead.obj,
-    NAME/cheek.obj, with the 68 key points in NAME.txt.
+    The truth is REALY's folder (REALY_scan_region, REALY_HIFI3D_keypoints, metrical_scale.txt), a mesh NAME.obj of the
+    builtin topology, or NAME/nose.obj, NAME/mouth.obj, NAME/forehead.obj, NAME/cheek.obj with 68 key points in NAME.txt.
     """
 
 
@@ -198,47 +199,36 @@ def evaluate_now(config: EvaluateNow) -> int:
 def evaluate_realy(config: EvaluateRealy) -> int:
     """Score meshes region by region."""
     marks, true_marks = _marks(config.keypoints), _marks(config.truth_keypoints)
-    truth = _realy_truth(config.truth)
+    items = realy_layout.subjects(config.truth, config.predictions, tuple(realy.REGIONS))
 
     def measure(name: str) -> Measured:
-        path = meshes.find(config.predictions, name)
+        item = items[name]
+        if isinstance(item, AssetError):
+            raise item
+        path = meshes.find(config.predictions, item.prediction)
         prediction = meshes.read(path)
         predicted = keypoints.locate(path, prediction.vertices, marks)
-        if isinstance(truth[name], dict):
+        if item.whole is None:
             # A region alone is no face, so that its size says nothing of its unit.
-            factor = meshes.UNITS[config.truth_unit]
-            regions = {key: meshes.read(file) for key, file in truth[name].items()}
+            factor = meshes.UNITS[config.truth_unit] if item.scale is None else item.scale
+            regions = {key: meshes.read(file) for key, file in item.regions.items()}
             regions = {key: replace(region, vertices=region.vertices * factor) for key, region in regions.items()}
-            points = meshes.read_points(meshes.find(config.truth, name, meshes.POINT_SUFFIXES)) * factor
+            points = _first_68(item.points) * factor
         else:
-            whole = meshes.read(truth[name], config.truth_unit)
-            regions = realy.regions_of(whole.vertices, _own_topology(truth[name], len(whole.vertices)))
-            points = _points_in_mm(truth[name], whole, true_marks, config.truth_unit)
+            whole = meshes.read(item.whole, config.truth_unit)
+            regions = realy.regions_of(whole.vertices, _own_topology(item.whole, len(whole.vertices)))
+            points = _points_in_mm(item.whole, whole, true_marks, config.truth_unit)
         return Measured(realy.region_errors(prediction, regions, predicted, points), remark=prediction.remark)
 
-    scores, _ = collect("realy-style", "mm", list(truth), measure)
+    people = {name: name if isinstance(item, AssetError) else item.person for name, item in items.items()}
+    scores, _ = collect("realy-style", "mm", list(items), measure, people)
     return finish(scores, config.output)
 
 
-def _realy_truth(folder: Path) -> dict[str, Path | dict[str, Path]]:
-    """Item -> a whole mesh, or the files of its regions."""
-    need(folder.is_dir(), f"{folder}: no such folder")
-    found: dict[str, Path | dict[str, Path]] = {}
-    for entry in sorted(folder.iterdir()):
-        if entry.is_dir():
-            parts = {key: file for key in realy.REGIONS for file in [_maybe(entry, key)] if file is not None}
-            found |= {entry.name: parts} if parts else {}
-        elif entry.suffix.lower() in meshes.SUFFIXES[:3]:
-            found.setdefault(entry.stem, entry)
-    need(bool(found), f"{folder}: no truth: neither meshes nor folders with {', '.join(realy.REGIONS)}")
-    return found
-
-
-def _maybe(folder: Path, stem: str) -> Path | None:
-    try:
-        return meshes.find(folder, stem)
-    except AssetError:
-        return None
+def _first_68(path: Path) -> np.ndarray:
+    """Key points of a scan: REALY's 85 are vertices of an OBJ file, the Multi-PIE points first."""
+    points = meshes.read(path, surface=False).vertices if path.suffix == ".obj" else meshes.read_points(path)
+    return points[:68] if len(points) > 68 else points
 
 
 def _own_topology(path: Path, count: int):

@@ -94,7 +94,7 @@ def align(
     Raises:
         AssetError: The two do not meet.
     """
-    some = _some(len(truth.vertices))
+    some = steering(len(truth.vertices))
     normals = vertex_normals(truth.vertices, truth.triangles)[some]
     prediction = _facing_alike(prediction, start, truth.vertices[some], normals)
     weights = vertex_areas(truth.vertices, truth.triangles)[some] if area else None
@@ -120,7 +120,7 @@ def _facing_alike(prediction: Mesh, start: Similarity, points: np.ndarray, norma
     return replace(prediction, triangles=np.ascontiguousarray(prediction.triangles[:, ::-1]))
 
 
-def _some(count: int) -> np.ndarray:
+def steering(count: int) -> np.ndarray:
     """About `STEERING` rows of `count`, spread evenly but not regularly, the same every time."""
     if count <= STEERING:
         return np.arange(count)
