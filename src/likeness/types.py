@@ -215,12 +215,14 @@ class Stage:
         steps: Number of optimiser steps.
         terms: Weight by loss term; a term left out is not computed.
         rates: Learning rate by parameter group; a group left out is frozen.
+        optimizer: "adamw", "adam" or "adadelta"; empty for the one that the settings name.
     """
 
     name: str
     steps: int
     terms: Mapping[str, float]
     rates: Mapping[str, float]
+    optimizer: str = ""
 
 
 Batch = Mapping[str, Any]  # named tensors, (B, ...) each; the names belong to the recipe

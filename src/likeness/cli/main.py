@@ -125,13 +125,28 @@ def run(name: str, args: list[str]) -> int | None:
     command = COMMANDS[name]
     try:
         module = import_module(f"likeness.cli.{command.module}")
-        config = tyro.cli(getattr(module, command.config), prog=f"likeness {name}", args=args)
+        config = tyro.cli(getattr(module, command.config), prog=f"likeness {name}", args=stages_together(args))
         return getattr(module, command.run)(config)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("likeness"):
             raise
         extra = "demo" if name == "demo" else "learn"
         raise UsageError(f"`likeness {name}` needs {error.name}: pip install 'likeness[{extra}]'") from None
+
+
+def stages_together(args: list[str]) -> list[str]:
+    """Arguments with `--stages.KEY VALUE` (or `=VALUE`) brought together as `--stages KEY VALUE KEY VALUE ...`."""
+    rest, together, words = [], [], iter(args)
+    for word in words:
+        if word.startswith("--stages."):
+            key, equals, value = word.removeprefix("--stages.").partition("=")
+            value = value if equals else next(words, None)
+            if value is None:
+                raise UsageError(f"{word} needs a value")
+            together += [key, value]
+        else:
+            rest.append(word)
+    return [*rest, "--stages", *together] if together else rest
 
 
 def overview(commands: dict[str, Command]) -> int:

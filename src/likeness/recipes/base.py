@@ -35,3 +35,10 @@ class Recipe(nn.Module):
         """A map-style data set (`__len__`, `__getitem__` -> dict of arrays or tensors) whose item i depends only on
         (its seed, i), never on the order of access, so that training resumes exactly and workers do not matter."""
         raise NotImplementedError
+
+    def pictures(self, batch: Batch) -> torch.Tensor | None:
+        """(B, H, W, 3) linear RGB in [0, 1]: what the recipe makes of each item, beside what it was given. Optional.
+
+        The loop asks for the same few items every so many steps, in evaluation mode and without gradients.
+        """
+        return None

@@ -1,4 +1,4 @@
-"""What a training run says: a CSV file with one row per report, and a progress bar with speed and time left."""
+"""What a training run says: a CSV file with one row per report, a progress bar with speed and time left, TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from likeness.errors import UsageError
 
 
 class Log:
     """Rows of (step, stage, rate, samples per second, loss, terms) in a CSV file, and the same on a progress bar."""
 
     def __init__(
-        self, path: Path, terms: Sequence[str], steps: int, start: int, console: Console | None = None
+        self, path: Path, terms: Sequence[str], steps: int, start: int, console: Console | None = None, board: bool = False
     ) -> None:
         """Continue the file at `path`: rows of steps after `start` (from a run that went on after its last
         checkpoint) are dropped.
@@ -24,7 +28,12 @@ class Log:
             terms: Names of all terms of all stages, in the order of their columns.
             steps: Steps of the whole run.
             start: Steps already done.
+            board: Whether to write for TensorBoard too, into the folder `board` beside the file.
+
+        Raises:
+            UsageError: When TensorBoard is wanted and not installed.
         """
+        self._board = _board(path.parent / "board", start) if board else None
         self.columns = ["step", "stage", "rate", "samples_per_second", "loss", *terms]
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = []
@@ -49,6 +58,12 @@ class Log:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.stop()
         self._file.close()
+        if self._board:
+            self._board.close()
+
+    def tell(self, line: str) -> None:
+        """A line above the bar."""
+        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def step(self, stage: str) -> None:
         """One more step is done."""
@@ -60,5 +75,45 @@ class Log:
         row = {"step": step, "stage": stage, "rate": f"{rate:.4g}", "samples_per_second": f"{speed:.1f}"}
         self._writer.writerow(row | {name: f"{value:.6g}" for name, value in values.items()})
         self._file.flush()
+        if self._board:
+            for name, value in (*values.items(), ("rate", rate), ("samples_per_second", speed)):
+                self._board.add_scalar(name, value, step)
+            self._board.flush()
         note = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         self._bar.update(self._task, note=f"{speed:.0f} samples/s  {note}")
+
+    def picture(self, step: int, image: np.ndarray) -> None:
+        """A picture (H, W, 3) uint8 sRGB for TensorBoard, if that is wanted."""
+        if self._board:
+            self._board.add_image("faces", image, step, dataformats="HWC")
+
+
+class Silence:
+    """The log of the processes that write nothing."""
+
+    def __enter__(self) -> Silence:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    def tell(self, line: str) -> None:
+        """Nothing."""
+
+    def step(self, stage: str) -> None:
+        """Nothing."""
+
+    def report(self, step: int, stage: str, rate: float, speed: float, loss: float, terms: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def picture(self, step: int, image: np.ndarray) -> None:
+        """Nothing."""
+
+
+def _board(folder: Path, start: int) -> Any:
+    """TensorBoard's writer; what a run wrote after its last checkpoint is dropped."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError:
+        raise UsageError("`--board` needs tensorboard: pip install 'likeness[board]'") from None
+    return SummaryWriter(str(folder), purge_step=start + 1 if start else None)
