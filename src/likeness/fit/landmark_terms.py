@@ -16,9 +16,9 @@ from likeness.losses.landmark import ALONG, outline_tangents
 if TYPE_CHECKING:
     from likeness.fit.landmarks import FitConfig, Guess
 
-IDENTITY, EXPRESSION = 100, 51
-POSE = slice(151, 158)
-"""Last unknowns of a photo: turn (3, axis-angle), shift x and y (mm), log scale (px/mm), log distance."""
+IDENTITY, EXPRESSION, POSE = 100, 51, 7
+"""Unknowns of a photo under the face model that ships (another may have any number of identity modes): codes, then turn (3,
+axis-angle), shift x and y (mm), log scale (px/mm), log distance. Below, 151 and 158 stand for their sums."""
 OPPOSED = (
     ("eyeLookUpLeft", "eyeLookDownLeft"), ("eyeLookUpRight", "eyeLookDownRight"),
     ("eyeLookInLeft", "eyeLookOutLeft"), ("eyeLookInRight", "eyeLookOutRight"),
@@ -95,13 +95,13 @@ class Problem:
 
         self.mean, self.normals, spread = tensor(bases.mean), tensor(bases.normals), tensor(bases.sigma)
         modes = torch.cat([tensor(bases.identity), tensor(bases.expression)])
-        self.modes = modes.permute(1, 2, 0).contiguous()  # (n, 3, 151)
+        self.modes, self.identities = modes.permute(1, 2, 0).contiguous(), len(bases.identity)  # (n, 3, 151)
         self.pairs = torch.tensor([[EXPRESSIONS.index(a), EXPRESSIONS.index(b)] for a, b in OPPOSED])
         self.close, self.open = EXPRESSIONS.index("mouthClose"), EXPRESSIONS.index("jawOpen")
         noise = torch.zeros_like(points[..., 0]) if sigma is None else sigma.to(self.dtype)
         self.present = torch.isfinite(noise)
         points = torch.where(self.present[..., None], points, torch.zeros_like(points))
-        self.codes = torch.zeros(len(points), POSE.start, dtype=self.dtype)
+        self.codes = torch.zeros(len(points), modes.shape[0], dtype=self.dtype)
         if start is None:
             self._place(points)
         else:
@@ -200,30 +200,31 @@ class Problem:
     def penalties(self, codes: Tensor, pose: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cost (B,), gradient (B, 158) and Hessian (B, 158, 158) of what is believed of expression and pose before any
         photo is seen; identity belongs to the person, see `fit.landmarks.People`."""
-        config, batch = self.config, len(codes)
-        gradient = torch.zeros(batch, POSE.stop, dtype=self.dtype)
-        hessian = torch.zeros(batch, POSE.stop, POSE.stop, dtype=self.dtype)
-        weights = codes[:, IDENTITY:]
-        curvature = torch.zeros(POSE.stop, dtype=self.dtype)
-        curvature[IDENTITY:POSE.start] = config.expression_spread**-2
+        config, batch, first = self.config, len(codes), codes.shape[1] - EXPRESSION
+        total, own = codes.shape[1] + POSE, slice(first, codes.shape[1])
+        gradient = torch.zeros(batch, total, dtype=self.dtype)
+        hessian = torch.zeros(batch, total, total, dtype=self.dtype)
+        weights = codes[:, own]
+        curvature = torch.zeros(total, dtype=self.dtype)
+        curvature[own] = config.expression_spread**-2
         curvature[-1] = config.distance_spread**-2
         far = pose[:, 3] - torch.tensor(config.distance, dtype=self.dtype).log()
         state = torch.cat([codes, torch.zeros_like(pose[:, :1]).expand(-1, 6), far[:, None]], 1)
         gradient += curvature * state
-        gradient[:, IDENTITY : POSE.start] += config.expression_cost
+        gradient[:, own] += config.expression_cost
         hessian.diagonal(dim1=1, dim2=2).add_(curvature)
         cost = 0.5 * (curvature * state**2).sum(1) + config.expression_cost * weights.sum(1)
-        first, second = self.pairs[:, 0], self.pairs[:, 1]
-        rows = [(first, weights[:, second]), (second, weights[:, first])]
-        product = weights[:, first] * weights[:, second]
+        one, two = self.pairs[:, 0], self.pairs[:, 1]
+        rows = [(one, weights[:, two]), (two, weights[:, one])]
+        product = weights[:, one] * weights[:, two]
         cost = cost + 0.5 * config.opposed_cost * (product**2).sum(1)
         for index, other in rows:
-            gradient.index_add_(1, IDENTITY + index, config.opposed_cost * product * other)
-            hessian.diagonal(dim1=1, dim2=2).index_add_(1, IDENTITY + index, config.opposed_cost * other**2)
+            gradient.index_add_(1, first + index, config.opposed_cost * product * other)
+            hessian.diagonal(dim1=1, dim2=2).index_add_(1, first + index, config.opposed_cost * other**2)
         excess = (weights[:, self.close] - weights[:, self.open]).clamp(min=0)
         stiff = 1000.0 * (excess > 0)
         cost = cost + 0.5 * 1000.0 * excess**2
-        i, j = IDENTITY + self.close, IDENTITY + self.open
+        i, j = first + self.close, first + self.open
         gradient[:, i] += stiff * excess
         gradient[:, j] -= stiff * excess
         hessian[:, i, i] += stiff

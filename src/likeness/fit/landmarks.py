@@ -12,7 +12,7 @@ from torch import Tensor
 
 from likeness.fit.bases import LandmarkBases
 from likeness.fit.bounded import bounded_step, summed
-from likeness.fit.landmark_terms import IDENTITY, POSE, Problem, face_box
+from likeness.fit.landmark_terms import EXPRESSION, POSE, Problem, face_box
 from likeness.geometry.rotation import from_axis_angle
 
 __all__ = ["FitConfig", "Guess", "IdentityMeasurement", "LandmarkFit", "face_box", "fit", "identity_precision"]
@@ -119,7 +119,7 @@ class People:
         person = torch.arange(count) if person is None else torch.unique(person, return_inverse=True)[1]
         photos = torch.bincount(person).to(like)
         if measured is not None:
-            precision = measured.precision.to(like).expand(count, IDENTITY, IDENTITY)
+            precision = measured.precision.to(like).expand(count, *measured.precision.shape[-2:])
             measured = IdentityMeasurement(measured.mean.to(like), precision)
         return cls(person, 1 + config.kinship * (photos - 1), measured)
 
@@ -131,7 +131,7 @@ class People:
     def prior(self, identity: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cost (P,), gradient (P, 100) and Hessian (P, 100, 100) of identities (P, 100)."""
         weight = self.kinship[:, None]
-        gradient, hessian = weight * identity, weight[..., None] * torch.eye(IDENTITY).to(identity)
+        gradient, hessian = weight * identity, weight[..., None] * torch.eye(identity.shape[1]).to(identity)
         cost = 0.5 * (weight * identity**2).sum(1)
         if self.measured is not None:
             off = identity[self.person] - self.measured.mean
@@ -191,7 +191,7 @@ def fit(
     problem = Problem(bases, points, config, sigma, start)
     people = People.of(person, len(points), problem.mean, config, measured)
     state = _State(
-        people.first(problem.codes[:, :IDENTITY]), problem.codes[:, IDENTITY:], problem.rotation, problem.pose,
+        people.first(problem.codes[:, : problem.identities]), problem.codes[:, problem.identities :], problem.rotation, problem.pose,
         torch.full_like(people.kinship, 1e-2),
     )  # fmt: skip
     for _ in range(config.steps):
@@ -202,7 +202,7 @@ def fit(
     residual, _, _ = problem.project(codes, state.rotation, pose)
     _, weight, _ = problem.robust(residual, problem.visibility(state.rotation))
     return LandmarkFit(
-        identity=codes[:, :IDENTITY],
+        identity=codes[:, : problem.identities],
         expression=weights,
         rotation=state.rotation,
         translation=torch.cat([pose[:, :2], -pose[:, 3:].exp()], 1),
@@ -232,13 +232,14 @@ def identity_precision(
     problem = Problem(bases, points, config, sigma, fitted)
     people = People.of(person, len(points), problem.mean, config, measured)
     _, _, hessian = _normal_equations(problem, problem.codes, problem.rotation, problem.pose)
-    weights = problem.codes[:, IDENTITY:]
-    free = torch.cat([(weights > 0) & (weights < 1), torch.ones(len(points), 7, dtype=torch.bool)], 1).double()
-    hessian, rest = hessian.double(), slice(IDENTITY, None)
+    who, rest = slice(0, problem.identities), slice(problem.identities, None)
+    weights = problem.codes[:, rest]
+    free = torch.cat([(weights > 0) & (weights < 1), torch.ones(len(points), POSE, dtype=torch.bool)], 1).double()
+    hessian = hessian.double()
     inner = hessian[:, rest, rest] * free[:, :, None] * free[:, None] + torch.diag_embed(1 - free)
-    arm = hessian[:, rest, :IDENTITY] * free[..., None]
-    left = hessian[:, :IDENTITY, :IDENTITY] - arm.transpose(1, 2) @ torch.linalg.solve(inner, arm)
-    _, _, prior = people.prior(people.first(problem.codes[:, :IDENTITY]))
+    arm = hessian[:, rest, who] * free[..., None]
+    left = hessian[:, who, who] - arm.transpose(1, 2) @ torch.linalg.solve(inner, arm)
+    _, _, prior = people.prior(people.first(problem.codes[:, who]))
     return (people.of_people(left) + prior) / people.kinship[:, None, None]
 
 
@@ -275,7 +276,7 @@ def _improve(problem: Problem, people: People, state: _State) -> _State:
     move, step = bounded_step(
         hessian.double(), gradient.double(), (prior_hessian.double(), prior_gradient.double()), person, -weights, 1 - weights
     )
-    move, step, split = move.to(gradient), step.to(gradient), POSE.start - IDENTITY
+    move, step, split = move.to(gradient), step.to(gradient), EXPRESSION
     moved = _State(
         state.identity + move,
         (state.weights + step[:, :split]).clamp(0, 1),

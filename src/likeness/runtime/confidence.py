@@ -126,11 +126,19 @@ def advice(regions: Sequence[Region]) -> tuple[str, ...]:
     return tuple(f"add a view from your {side}" for side in poor)
 
 
-def shape_deviation(neutral: np.ndarray, modes: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Posterior standard deviation (V,) mm of each vertex of the shape, its three directions joined.
+def shape_modes(neutral: np.ndarray, modes: np.ndarray) -> np.ndarray:
+    """What modes (K, V, 3) mm do to the shape of a face (V, 3) mm alone: place, turn and size of the whole taken out, to first
+    order. No photo tells the size of a head."""
+    centred = np.asarray(neutral, np.float64) - np.mean(neutral, 0)
+    turns = [np.cross(axis, centred) for axis in np.eye(3)]
+    shifts = [np.broadcast_to(axis, centred.shape) for axis in np.eye(3)]
+    motions, _ = np.linalg.qr(np.stack([centred, *turns, *shifts]).reshape(7, -1).T)
+    flat = modes.reshape(len(modes), -1)
+    return (flat - flat @ motions @ motions.T).reshape(modes.shape)
 
-    The shape alone counts: to first order, what a mode does to place, turn and size of the whole face is taken out of it,
-    because no photo tells the size of a head.
+
+def shape_deviation(neutral: np.ndarray, modes: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Posterior standard deviation (V,) mm of each vertex of the shape (`shape_modes`), its three directions joined.
 
     Args:
         neutral: (V, 3) mm.
@@ -138,13 +146,8 @@ def shape_deviation(neutral: np.ndarray, modes: np.ndarray, covariance: np.ndarr
         covariance: (K, K) of the code.
     """
     values, vectors = np.linalg.eigh(covariance)
-    spread = np.tensordot((vectors * np.sqrt(np.maximum(values, 0))).T, modes, 1).reshape(len(values), -1)
-    centred = np.asarray(neutral, np.float64) - np.mean(neutral, 0)
-    turns = [np.cross(axis, centred) for axis in np.eye(3)]
-    shifts = [np.broadcast_to(axis, centred.shape) for axis in np.eye(3)]
-    motions, _ = np.linalg.qr(np.stack([centred, *turns, *shifts]).reshape(7, -1).T)
-    spread -= spread @ motions @ motions.T
-    return np.sqrt((spread.reshape(modes.shape) ** 2).sum((0, 2)))
+    spread = np.tensordot((vectors * np.sqrt(np.maximum(values, 0))).T, shape_modes(neutral, modes), 1)
+    return np.sqrt((spread**2).sum((0, 2)))
 
 
 def _at_vertices(maps: np.ndarray, topology: Topology) -> np.ndarray:

@@ -1,0 +1,153 @@
+"""`likeness evaluate people`: does fitting several photos of a person together bring their identities together?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from likeness.cli.evaluate import Rows, given_face, photo, show
+from likeness.cli.train import data_folder
+from likeness.errors import AssetError
+
+SPLITS = {"validation": "M", "test": "AJS"}
+"""First letters of the people's names."""
+BATCH = 60
+"""Photos fitted at once."""
+
+
+@dataclass(frozen=True)
+class EvaluatePeople:
+    """Spread of identities over sets of a person's photos that share none (video_frames), one photo against several.
+
+    Rows "across": sets share videos, but no frame. Rows "halves": sets share no video. "within" and "between" are root mean
+    squares of distances of codes (standard deviations), "mm" those of neutral shapes; "fall" is by how much "within" is
+    below that of single photos, with its 95 % interval.
+    """
+
+    data: Path | None = None
+    """Data folder that holds video_frames/; by default LIKENESS_DATA."""
+    split: Literal["validation", "test"] = "validation"
+    """People whose names begin with M, or with A, J or S."""
+    landmarks: Literal["own", "given"] = "own"
+    """The landmark network that ships, or the automatic landmarks of the set."""
+    people: int = 1000
+    """At most so many people."""
+    output: Path | None = None
+    """JSON file for the table."""
+
+
+def evaluate_people(config: EvaluatePeople) -> Rows:
+    """Print and write the table."""
+    from likeness.assets import builtin, correspondence
+    from likeness.evaluate import people as measure
+    from likeness.fit.bases import builtin_bases
+
+    model = builtin.load()
+    portraits, who, video, frame = _portraits(config)
+    bases = builtin_bases(model, correspondence.read())
+    regressed = np.stack([portrait.identity for portrait in portraits]).astype(np.float64)
+    sets = {how: measure.gather(who, video, frame, how) for how in ("single", "across", "halves")}
+    fitted = {how: _identities(portraits, sets[how].photos, bases) for how in sets}
+    single = fitted["single"][np.argsort([group[0] for group in sets["single"].photos])]
+
+    def mean(codes: np.ndarray, groups: Sequence[tuple[int, ...]]) -> np.ndarray:
+        return np.stack([codes[list(group)].mean(0) for group in groups])
+
+    methods: dict[str, Callable[[str], np.ndarray]] = {
+        "regressor, averaged": lambda how: mean(regressed, sets[how].photos),
+        "single fits, averaged": lambda how: mean(single, sets[how].photos),
+        "fitted together": lambda how: fitted[how],
+    }
+    gram, rows = _gram(model), {}
+    for name, estimate in methods.items():
+        for how, apart in (("across", False), ("halves", True)):
+            rows |= _rows(name, how, apart, sets, estimate, gram)
+    title = f"{config.split}: {len(np.unique(who))} people, {len(who)} frames, {config.landmarks} landmarks"
+    return show(title, rows, config.output)
+
+
+def _rows(name: str, how: str, apart: bool, sets: dict, estimate: Callable[[str], np.ndarray], gram: np.ndarray) -> Rows:
+    """The rows of single photos and of sets, for one method."""
+    from likeness.evaluate import people as measure
+
+    one = measure.spread(estimate("single"), sets["single"], apart)
+    several = measure.spread(estimate(how), sets[how], apart)
+    share, low, high = (100 * value for value in measure.fall(one, several))
+    rows: Rows = {}
+    for label, spread, key in (("one photo", one, "single"), (f"{_size(sets[how])} photos", several, how)):
+        shape = measure.spread(estimate(key), sets[key], apart, gram)
+        rows[f"{how}: {name}, {label}"] = {
+            "within": spread.within, "between": spread.between, "ratio": spread.ratio, "auc": spread.recognised,
+            "mm within": shape.within, "mm between": shape.between, "mm auc": shape.recognised,
+        }  # fmt: skip
+    rows[f"{how}: {name}, {_size(sets[how])} photos"] |= {"fall %": share, "low": low, "high": high}
+    return rows
+
+
+def _size(sets) -> str:
+    counts = [len(group) for group in sets.photos]
+    return f"{min(counts)}-{max(counts)}" if min(counts) < max(counts) else str(min(counts))
+
+
+def _portraits(config: EvaluatePeople):
+    """The frames of a split as portraits, and for each its person, video and frame."""
+    from likeness.fit.together import Portrait, rough
+    from likeness.runtime.encode import Encoder
+
+    folder = data_folder(config.data) / "video_frames"
+    try:
+        with np.load(folder / "landmarks478.npz") as file:
+            names, given = [str(name) for name in file["name"]], file["points"].astype(np.float32)
+    except (OSError, KeyError) as error:
+        raise AssetError(f"{folder}: no frames with landmarks478.npz are there ({error})") from None
+    parts = [_parts(name) for name in names]
+    chosen = sorted({person for person, _, _ in parts if person[0] in SPLITS[config.split]})[: config.people]
+    rows = [i for i, (person, _, _) in enumerate(parts) if person in set(chosen)]
+    encode, look, portraits = Encoder().encode, None, []
+    if config.landmarks == "own":
+        from likeness.runtime.landmarks import shipped
+
+        look = shipped()
+    for i in rows:
+        image, face = photo(folder / "frames" / names[i]), given_face(given[i])
+        estimate = encode(image, face)
+        marks = look(image, face) if look else replace(rough(estimate.landmarks), points=given[i, :, :2], sigma=np.zeros(478))
+        portraits.append(Portrait(
+            names[i], image, face, estimate.codes["identity"], estimate.codes["expression"], estimate.view, marks
+        ))  # fmt: skip
+    return (portraits, *(np.array(column) for column in zip(*(parts[i] for i in rows))))
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Person, video and frame of `Name_VF.jpg`."""
+    person, place = name.rsplit(".", 1)[0].rsplit("_", 1)
+    return person, place[0], place[1:]
+
+
+def _identities(portraits: Sequence, groups: Sequence[tuple[int, ...]], bases) -> np.ndarray:
+    """One identity for each group of photos, fitted together, many groups at once."""
+    from likeness.fit.together import identities
+
+    found, batch, count = [], [], 0
+    for group in groups:
+        batch.append([portraits[i] for i in group])
+        count += len(group)
+        if count >= BATCH:
+            found.append(identities(batch, bases))
+            batch, count = [], 0
+    if batch:
+        found.append(identities(batch, bases))
+    return np.concatenate(found).astype(np.float64)
+
+
+def _gram(model) -> np.ndarray:
+    """(100, 100): squared root mean square distance, mm, of the skin of two neutral shapes, place, turn and size apart."""
+    from likeness.runtime.confidence import shape_modes
+
+    skin = model.topology("base").regions["skin"]
+    modes = shape_modes(model.mean[skin], model.identity[:, skin]).reshape(len(model.identity), -1).astype(np.float64)
+    return modes @ modes.T / skin.sum()
