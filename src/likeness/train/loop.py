@@ -108,7 +108,9 @@ class _Run:
         self.told = ""
         self.moments: dict[str, torch.Tensor] = {}
         self.average: dict[str, torch.Tensor] = {}
-        if checkpoint.exists(self.path):
+        found = checkpoint.exists(self.path)
+        processes.agree(int(found), "whether they find a checkpoint")
+        if found:
             self._resume()
         else:
             processes.follow_first(recipe.state_dict().values())
