@@ -6,6 +6,8 @@ alone; to take the light out of photos that is too bright in the eye sockets, be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from likeness.geometry.harmonics import COSINE_LOBE, basis
@@ -16,8 +18,6 @@ DIRECTIONS, PIXELS = 400, 320
 """Directions over the sphere, and the side of the depth picture that is drawn from each."""
 NEAR = 2.5
 """mm by which a vertex may lie behind what a direction sees first: the depth picture's steps."""
-BOUNCE = 0.35
-"""Share of the light that comes back from the skin which stands in the way. Ours: about skin's own albedo."""
 AWAY = 1000.0
 """mm from the head's middle to where depth counts from."""
 
@@ -30,28 +30,27 @@ def sphere(count: int) -> np.ndarray:
     return np.stack([radius * np.cos(turn), height, radius * np.sin(turn)], -1)
 
 
-def transfer(vertices: np.ndarray, triangles: np.ndarray, bounce: float = BOUNCE) -> np.ndarray:
-    """(V, 9) rows to be multiplied by harmonics (9, 3) as `geometry.harmonics.shade` has them, shadows included.
+def transfer(vertices: np.ndarray, triangles: np.ndarray, bounces: Sequence[float]) -> np.ndarray:
+    """(n, V, 9) rows to be multiplied by harmonics (9, 3) as `geometry.harmonics.shade` has them, shadows included.
 
     Where nothing stands in the way a row is `basis(normal)`, up to the steps of the integral.
 
     Args:
         vertices: (V, 3) mm.
         triangles: (T, 3).
-        bounce: Share of the light from hidden directions that arrives all the same, from the skin that hides them.
+        bounces: (n,) shares of the light from hidden directions that arrives all the same, from the skin that hides them.
     """
     normals = vertex_normals(np.asarray(vertices, np.float64), triangles)
     directions = sphere(DIRECTIONS)
     functions = basis(directions)
     lobe = np.repeat(COSINE_LOBE, (1, 3, 5))
-    whole, seen = np.zeros((len(vertices), 9)), np.zeros((len(vertices), 9))
+    hidden = np.zeros((len(vertices), 9))
     for direction, values in zip(directions, functions):
         cosine = np.clip(normals @ direction, 0, None) * 4 / DIRECTIONS
         free = visible(vertices, triangles, direction)
-        row = cosine[:, None] * (values / lobe)
-        whole += row
-        seen += (bounce + (1 - bounce) * free)[:, None] * row
-    return basis(normals) + seen - whole  # the difference alone is summed over directions, so that its steps hardly show
+        hidden += (cosine * ~free)[:, None] * (values / lobe)
+    # Only what is hidden is summed over directions, so that the steps of the sum hardly show.
+    return basis(normals) - (1 - np.asarray(bounces))[:, None, None] * hidden
 
 
 def visible(vertices: np.ndarray, triangles: np.ndarray, direction: np.ndarray) -> np.ndarray:

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from likeness.assets.layout import Layout
+from likeness.export.textures import fill
 from likeness.fit.delight import DARKEST, LUMINANCE
 from likeness.geometry.uv import Chart
+from likeness.runtime.sight import smoothstep
 from likeness.types import Topology
 
 BARE, BEARDED, FEATURE = (0.42, 0.32, 0.28), (1.6, 0.6, 0.5), (1.6, 0.9, 0.9)
@@ -21,8 +24,12 @@ ASYMMETRY = 0.45
 """Logarithm by which mirror places of bare skin may differ in brightness: beyond, one lies in a shadow or a highlight."""
 NEIGHBOURS = 0.008
 """Share of the chart around a stranger that is doubted too: its edge is a mixture."""
-BEARD_TOP, SIDEBURN = 0.50, 0.37
-"""Chart: v below which, and distance from the middle in u beyond which, there may be hair."""
+BEARD_TOP, THROAT = 0.50, (0.86, 0.90)
+"""Chart: v from which there may be a beard, and between which the throat begins, where clothes are."""
+RIM = 0.014
+"""Share of the chart around the openings of eyes and mouth that is continued from what lies around: lashes, wet edges, teeth."""
+SKIN, BALL_LEFT, BALL_RIGHT, SOCKET, BAG = range(5)
+"""Parts of the texture, in `Zones.part`."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,8 @@ class Zones:
         darker, brighter, tinted: (S, S) float32, the three bounds.
         bare: (S, S) bool, bare skin.
         core: (S, S) bool, bare skin that decides on whether a photo is used.
-        varies: (S, S) float32, 0 where nothing is learned about people: the mouth's inside and the sockets; else 1.
+        part: (S, S) int8, which part of the face a texel belongs to: `SKIN` to `BAG`.
+        learned: (S, S) float32, 1 where photos are believed at all: not in sockets and mouth, at their rims, on the throat.
     """
 
     darker: np.ndarray
@@ -41,10 +49,11 @@ class Zones:
     tinted: np.ndarray
     bare: np.ndarray
     core: np.ndarray
-    varies: np.ndarray
+    part: np.ndarray
+    learned: np.ndarray
 
     @classmethod
-    def of(cls, topology: Topology, size: int) -> Zones:
+    def of(cls, topology: Topology, layout: Layout, size: int) -> Zones:
         """Draw the zones for textures of `size` texels along a side."""
         chart = Chart.of(topology.uv, topology.triangles, (size, size))
 
@@ -56,18 +65,34 @@ class Zones:
         feature = drawn(np.logical_or.reduce([regions[name] for name in names])) > 0.02
         grown = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size // 24 | 1,) * 2)
         feature = cv2.dilate(feature.astype(np.uint8), grown) > 0
-        inside = np.ones(len(topology.uv), bool)
-        inside[parts["skin"]] = False
-        inside = drawn(inside) > 0.5
+        labels = np.zeros(len(topology.uv), int)
+        for name, ball in (("eye_left", BALL_LEFT), ("eye_right", BALL_RIGHT)):
+            start = parts[name].start
+            labels[parts[name]] = SOCKET
+            labels[start : start + layout.ball] = ball
+        labels[parts["mouth_bag"]] = BAG
+        part = np.stack([drawn(labels == number) for number in range(5)]).argmax(0).astype(np.int8)
         u, v = ((np.arange(size) + 0.5) / size - 0.5)[None], ((np.arange(size) + 0.5) / size)[:, None]
         central = drawn(regions["nose"] | regions["cheeks"]) > 0.5
-        beard = ((v > BEARD_TOP) | ((np.abs(u) > SIDEBURN) & (v > 0.3))) & ~central & ~feature
-        bare = ~(feature | beard | inside)
+        beard = (v > BEARD_TOP) & ~central & ~feature
+        bare = ~(feature | beard) & (part == SKIN)
         bounds = [np.where(bare, a, np.where(beard, b, c)) for a, b, c in zip(BARE, BEARDED, FEATURE)]
         soft = [cv2.GaussianBlur(bound.astype(np.float32), (0, 0), size / 100) for bound in bounds]
-        bag = np.zeros(len(topology.uv), bool)
-        bag[parts["mouth_bag"]] = True
-        return cls(*soft, bare, bare & (np.abs(u) < 0.3), 1 - (drawn(bag) > 0.5).astype(np.float32))
+        rim = cv2.distanceTransform((part == SKIN).astype(np.uint8), cv2.DIST_L2, 5) / size
+        learned = np.where(part == SKIN, smoothstep(rim, RIM / 2, RIM) * (1 - smoothstep(v, *THROAT)), 1)
+        learned = learned * ((part != SOCKET) & (part != BAG))
+        return cls(*soft, bare, bare & (np.abs(u) < 0.3), part, learned.astype(np.float32))
+
+    def continued(self, maps: np.ndarray, mass: np.ndarray) -> np.ndarray:
+        """Maps (S, S, C) where little is known, mass (S, S) in [0, 1], continued from what is: each part by itself.
+
+        Sockets and the mouth's inside take after the skin around them.
+        """
+        mass = mass * self.learned
+        result = fill(maps, mass * (self.part == SKIN))
+        for ball in (BALL_LEFT, BALL_RIGHT):
+            result = np.where((self.part == ball)[..., None], fill(maps, mass * (self.part == ball)), result)
+        return result
 
     def trust(self, found: np.ndarray, albedo: np.ndarray, trust: np.ndarray) -> np.ndarray:
         """How far colours can be the face's own: (S, S) float32 in [0, 1].
