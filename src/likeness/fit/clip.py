@@ -27,8 +27,9 @@ SAMPLE, INDEPENDENT = 60, 20
 """Frames that landmarks' habits are learned from, and as how many independent ones they count at most. Ours."""
 HABIT_RIDGE = 1.0
 """Pulls habits to zero, in frames. Ours."""
-LEAST = 0.25
+LEAST = 0.6
 """mm; no landmark is believed to be steadier than this. Ours."""
+LIDS = ("eyeBlink", "eyeSquint", "eyeWide")
 HEAD_RADIUS = 90.0
 """mm that the surface moves by a turn of one radian."""
 
@@ -43,16 +44,18 @@ class ClipConfig:
         rounds: Gauss-Newton steps on all frames of a window.
         spread: mm per (1/30 s)^2 that a group of weights accelerates by while nothing happens.
         pose_spread: The same of the head.
-        trust: Weight of the regressor's expression: standard deviations of its error, in weights; infinite for none.
+        trust: How far the regressor's expression is believed to be off, in weights; infinite for not at all believed.
+        lids: The same for lids, which a regressor that sees pixels knows better than landmarks do.
         smooth: Whether frames know of each other at all; without it this is the raw measurement.
     """
 
     landmarks: FitConfig = FitConfig()
     keys: int = 12
     rounds: int = 6
-    spread: float = 0.15
+    spread: float = 0.6
     pose_spread: float = 0.15
     trust: float = 0.3
+    lids: float = 0.06
     smooth: bool = True
     habits: bool = True
 
@@ -300,8 +303,9 @@ def _search(
 ) -> _State:
     """Gauss-Newton steps on all frames together."""
     stencil, calms = temporal.curvature(times), groups(bases, config)
+    spread = np.array([config.lids if name.startswith(LIDS) else config.trust for name in EXPRESSIONS])
     for round_ in range(config.rounds):
-        hessian, gradient = _quadratic(problem, state, seen, focal, (believed, config.trust))
+        hessian, gradient = _quadratic(problem, state, seen, focal, (believed, spread))
         bend = _bend(state, stencil)
         # the first time nothing is taken for a sudden move: every measurement trembles
         precision = temporal.looseness(bend if round_ else np.zeros_like(bend), calms)
@@ -348,7 +352,7 @@ def _tensors(problem: Problem, state: _State, seen: np.ndarray, focal: float) ->
 
 
 def _quadratic(
-    problem: Problem, state: _State, seen: np.ndarray, focal: float, prior: tuple[np.ndarray, float]
+    problem: Problem, state: _State, seen: np.ndarray, focal: float, prior: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Hessian (M, 57, 57) and gradient (M, 57) of what each frame shows; zero in the gaps."""
     pose, weights, rotation = _tensors(problem, state, seen, focal)
@@ -368,10 +372,9 @@ def _quadratic(
     hessian, gradient = np.zeros((len(seen), COUNT + 6, COUNT + 6)), np.zeros((len(seen), COUNT + 6))
     hessian[seen], gradient[seen] = wanted.T @ curve.double().numpy() @ wanted, slope.double().numpy() @ wanted
     believed, spread = prior
-    if np.isfinite(spread):
-        places = np.arange(COUNT)
-        hessian[np.flatnonzero(seen)[:, None], places, places] += spread**-2
-        gradient[np.flatnonzero(seen)[:, None], places] += (state.weights[seen] - believed) * spread**-2
+    places, frames = np.arange(COUNT), np.flatnonzero(seen)[:, None]
+    hessian[frames, places, places] += spread**-2.0
+    gradient[frames, places] += (state.weights[seen] - believed) * spread**-2.0
     return hessian, gradient
 
 
