@@ -244,10 +244,10 @@ def test_any_folder_is_measured_by_finder_and_network(tmp_path, truth, monkeypat
     monkeypatch.setattr(detect, "find_faces", lambda image: faces if image.any() else [])
     monkeypatch.setattr(runtime, "Landmarker", lambda path: lambda image, face: measured if face is faces[0] else None)
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
-    source = command._source(tmp_path, tmp_path / "points.onnx")
+    source = command.source(tmp_path, tmp_path / "points.onnx")
     assert source.names == ["a.png"] and source.kind.startswith("measured by ")
     assert source.landmarks("a.png", np.ones((64, 64, 3), np.uint8)) is measured
     with pytest.raises(NoFaceError):
         source.landmarks("a.png", np.zeros((64, 64, 3), np.uint8))
     (tmp_path / "points.onnx").write_bytes(b"another network")
-    assert command._source(tmp_path, tmp_path / "points.onnx").kind != source.kind
+    assert command.source(tmp_path, tmp_path / "points.onnx").kind != source.kind

@@ -120,7 +120,7 @@ def label(config: Label) -> None:
         with Progress(console=console) as bar:
             task = bar.add_task(folder.name, total=None)
             done = label_folder(
-                _source(folder, config.points), output, bases, FitConfig(), config.shard, config.threads,
+                source(folder, config.points), output, bases, FitConfig(), config.shard, config.threads,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )  # fmt: skip
         console.print(f"{folder.name}: {done.new} done now, {done.known} before; {len(done.skipped)} have no fit")
@@ -141,16 +141,21 @@ def _bases(config: Label) -> LandmarkBases:
     return landmark_bases(ict.read(data_folder(config.data) / "ict/ict_face_model.npz"), where)
 
 
-def _source(folder: Path, points: Path | None) -> Source:
-    """The landmarks that lie beside a folder, or what our own finder and landmark network see of the surest face."""
+def source(folder: Path, points: Path | None = None) -> Source:
+    """The landmarks that lie beside a folder; without any, those that are measured."""
+    from likeness.fit.label import Given, landmark_file
+
+    return Given(folder) if landmark_file(folder).exists() else measured(folder, points)
+
+
+def measured(folder: Path, points: Path | None = None) -> Source:
+    """What our own finder and landmark network see of the surest face of each photo."""
     import hashlib
 
-    from likeness.fit.label import Given, Measured, landmark_file
+    from likeness.fit.label import Measured
     from likeness.runtime.detect import find_faces
     from likeness.runtime.landmarks import MODEL, Landmarker
 
-    if landmark_file(folder).exists():
-        return Given(folder)
     path = points or MODEL
     measure = Landmarker(path)
 
