@@ -78,13 +78,12 @@ def _rows(name: str, how: str, apart: bool, sets: dict, estimate: Callable[[str]
     several = measure.spread(estimate(how), sets[how], apart)
     share, low, high = (100 * value for value in measure.fall(one, several))
     rows: Rows = {}
-    for label, spread, key in (("one photo", one, "single"), (f"{_size(sets[how])} photos", several, how)):
+    for label, spread, key in ((f"{_size(sets[how])} photos", several, how), ("one photo", one, "single")):
         shape = measure.spread(estimate(key), sets[key], apart, gram)
         rows[f"{how}: {name}, {label}"] = {
             "within": spread.within, "between": spread.between, "ratio": spread.ratio, "auc": spread.recognised,
             "mm within": shape.within, "mm between": shape.between, "mm auc": shape.recognised,
-        }  # fmt: skip
-    rows[f"{how}: {name}, {_size(sets[how])} photos"] |= {"fall %": share, "low": low, "high": high}
+        } | ({"fall %": share, "low": low, "high": high} if key != "single" else {})  # fmt: skip
     return rows
 
 

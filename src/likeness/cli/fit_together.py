@@ -37,6 +37,8 @@ class Together:
     """Smallest face, in pixels after the photo's longer side is reduced to 640."""
     min_score: float | None = None
     """How sure the face finder must be, between 0 and 1."""
+    texture: int = 1024
+    """Texels along a side of the texture."""
     overwrite: bool = False
     """Replace results that are there already; files that are not ours stay."""
 
@@ -60,6 +62,8 @@ def together(config: Together, system: System | None = None, measure: Callable |
     start = perf_counter()
     formats = [name.strip() for name in config.format.split(",") if name.strip()]
     check(formats)
+    if not 64 <= config.texture <= 4096:
+        raise UsageError(f"--texture is {config.texture}; give texels between 64 and 4096")
     paths = inputs.photos(config.photos)
     if len(paths) < 2:
         raise UsageError(f"{paths[0]}: --together needs at least two photos of the person; leave it out for a single one")
@@ -74,7 +78,7 @@ def together(config: Together, system: System | None = None, measure: Callable |
         kind = next(iter(kinds.values())) if len(kinds) == 1 else PhotoError
         raise kind(f"{len(found)} of {len(paths)} photos can be used; two are the least that can be fitted together")
     person = fit_person(choose([portraits for _, portraits in found]), builtin_bases(system.model, correspondence.read()))
-    result = album(person, system.model, system.level, system.decode)
+    result = album(person, system.model, system.level, system.decode, config.texture)
     for line in result.warnings:
         complain(line)
     names = dict(zip((printable(str(path)) for path in paths), _folder_names(paths)))

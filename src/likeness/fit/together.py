@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 
 from likeness.assets.correspondence import OUTER_EYE_CORNERS
 from likeness.errors import PhotoError
+from likeness.fit import synthesis
 from likeness.fit.bases import LandmarkBases
+from likeness.fit.evidence import gather
 from likeness.fit.kin import alikeness
 from likeness.fit.landmarks import FitConfig, Guess, IdentityMeasurement, LandmarkFit, fit, identity_precision
+from likeness.fit.surface import Surface
+from likeness.geometry.cameras import transform_view
 from likeness.photos.detect import Detection
 from likeness.types import Landmarks, View
 
@@ -64,6 +69,8 @@ class Person:
             half of the widest of all photos).
         strangers: Photos that were left out because they do not agree with the others, and by how much (nats, negative).
         alike: (n,) nats for each photo that it shows the same person as the others; NaN for a single photo.
+        albedo: (K,) code of the person's diffuse albedo; None where pixels were not compared.
+        light: (n, 9, 3) light of each photo, camera frame, as in `types.Light`; None likewise.
     """
 
     portraits: tuple[Portrait, ...]
@@ -74,6 +81,8 @@ class Person:
     error: np.ndarray
     alike: np.ndarray
     strangers: tuple[tuple[Portrait, float], ...] = ()
+    albedo: np.ndarray | None = None
+    light: np.ndarray | None = None
 
 
 def rough(points: np.ndarray) -> Landmarks:
@@ -109,15 +118,16 @@ def together(portraits: Sequence[Portrait], bases: LandmarkBases) -> Person:
     """
     if not portraits:
         raise PhotoError("no photo with a face is left to fit a person to")
-    alike = alikeness_of(portraits, bases)
+    mean, precision = alone(portraits, bases)
     kept, left = list(range(len(portraits))), []
-    while len(kept) > 2:
-        score = alikeness_of([portraits[i] for i in kept], bases)
-        alike[kept] = score
-        worst = int(np.argmin(score))
-        if score[worst] > STRANGER:
+    alike = np.full(len(portraits), np.nan)
+    while len(kept) > 1:
+        alike[kept] = alikeness(mean[kept], precision[kept], FOR_IDENTITY.kinship).numpy()
+        worst = min(kept, key=lambda i: alike[i])
+        if len(kept) == 2 or alike[worst] > STRANGER:
             break
-        left.append(kept.pop(worst))
+        kept.remove(worst)
+        left.append(worst)
     person = fitted([portraits[i] for i in kept], bases)
     strangers = tuple((portraits[i], float(alike[i])) for i in left)
     return replace(person, alike=alike[kept], strangers=strangers)
@@ -138,6 +148,35 @@ def fitted(portraits: Sequence[Portrait], bases: LandmarkBases) -> Person:
     )  # fmt: skip
 
 
+def refined(person: Person, surface: Surface, precision: torch.Tensor | None = None) -> Person:
+    """Compare pixels too: the person's albedo, each photo's light, and all that landmarks gave, once more.
+
+    Frames of people whose fit diverges keep what they had (`fit.synthesis`).
+
+    Args:
+        person: From `together`.
+        surface: The face model with its albedo.
+        precision: How sure the regressor's answers are; see `fit.synthesis.fit`.
+    """
+    begun = []
+    for portrait, weights, view in zip(person.portraits, person.expression, person.views):
+        codes = {"identity": person.identity, "expression": weights}
+        if precision is not None:
+            codes, view = {"identity": portrait.identity, "expression": portrait.expression}, portrait.view
+        start = SimpleNamespace(codes=codes, view=view, landmarks=np.asarray(portrait.landmarks.points, np.float64))
+        begun.append(gather(portrait.image, start, portrait.landmarks))
+    scene = synthesis.fit(surface, begun, [0] * len(begun), precision).scene
+    views = []
+    for i, (evidence, portrait) in enumerate(zip(begun, person.portraits)):
+        cameras = (getattr(scene, name)[i].double().numpy() for name in ("rotation", "translation", "focal", "principal"))
+        view = View(*cameras, (scene.size, scene.size))
+        views.append(transform_view(view, evidence.photo_from_crop, portrait.image.shape[:2]))
+    return replace(
+        person, identity=scene.identity[0].numpy(), expression=scene.expression.numpy(), views=tuple(views),
+        albedo=scene.albedo[0].numpy(), light=scene.light.numpy(),
+    )  # fmt: skip
+
+
 def identities(people: Sequence[Sequence[Portrait]], bases: LandmarkBases) -> np.ndarray:
     """The identities (P, 100) of several people at once, as `fitted` finds them, without the rest."""
     points, sigma, start = observed([portrait for portraits in people for portrait in portraits])
@@ -146,14 +185,11 @@ def identities(people: Sequence[Sequence[Portrait]], bases: LandmarkBases) -> np
     return fit(bases, points, FOR_IDENTITY, start, sigma, person).identity[first].numpy()
 
 
-def alikeness_of(portraits: Sequence[Portrait], bases: LandmarkBases) -> np.ndarray:
-    """Nats (n,) for each photo that it shows the same person as the others; NaN where there are no others."""
-    if len(portraits) < 2:
-        return np.full(len(portraits), np.nan)
+def alone(portraits: Sequence[Portrait], bases: LandmarkBases) -> tuple[torch.Tensor, torch.Tensor]:
+    """What each photo says by itself: identities (n, I) and their precisions (n, I, I)."""
     points, sigma, start = observed(portraits)
     single = fit(bases, points, FOR_IDENTITY, start, sigma)
-    precision = identity_precision(bases, points, single, FOR_IDENTITY, sigma)
-    return alikeness(single.identity, precision, FOR_IDENTITY.kinship).numpy()
+    return single.identity, identity_precision(bases, points, single, FOR_IDENTITY, sigma)
 
 
 def observed(portraits: Sequence[Portrait]) -> tuple[torch.Tensor, torch.Tensor, Guess]:

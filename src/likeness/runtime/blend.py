@@ -172,5 +172,6 @@ def _low(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
 
 def _softened(weight: np.ndarray) -> np.ndarray:
     """A weight that falls to zero smoothly inside its own border: never above what it was where it was zero."""
-    width = WIDE * weight.shape[0]
-    return np.minimum(cv2.GaussianBlur(weight, (0, 0), width), weight)
+    small = tuple(max(8, n // 8) for n in weight.shape)
+    blurred = cv2.GaussianBlur(cv2.resize(weight, small, interpolation=cv2.INTER_AREA), (0, 0), WIDE * small[0])
+    return np.minimum(cv2.resize(blurred, weight.shape[::-1], interpolation=cv2.INTER_LINEAR), weight)
