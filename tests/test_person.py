@@ -38,14 +38,13 @@ def deformation():
 
 @pytest.fixture(scope="module")
 def bases():
-    """The toy at its dense landmarks, with identity modes that do nothing up to a hundred."""
+    """The toy at its dense landmarks."""
     head = toy.head()
     dense = head.topology("base").landmarks["dense"]
     normals = dense.points(vertex_normals(head.mean.astype(np.float64), head.topology("base").triangles))
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    identity = np.zeros((100, len(normals), 3))
-    identity[: toy.IDENTITY] = dense.points(head.identity)
-    mean, expression = (dense.points(shape.astype(np.float64)) for shape in (head.mean, head.expression))
+    shapes = (head.mean, head.identity, head.expression)
+    mean, identity, expression = (dense.points(shape.astype(np.float64)) for shape in shapes)
     return LandmarkBases(mean, identity, expression, normals, np.full(len(normals), 0.3))
 
 
@@ -137,7 +136,7 @@ def test_a_planted_person_is_found(learned):
     head = toy.head()
     skin = head.topology("base").regions["skin"]
     truth = person.neutral_face(head)[skin]
-    generic = head.mean + np.tensordot(found.identity.numpy()[: toy.IDENTITY], head.identity, 1)
+    generic = head.mean + np.tensordot(found.identity.numpy(), head.identity, 1)
     bump = np.linalg.norm(person.neutral[skin], axis=-1) > 1
     before, after = (apart(shape[skin], truth) for shape in (generic, generic + offsets[0]))
     assert after[bump].mean() < 0.4 * before[bump].mean() and after.mean() < 0.7 * before.mean()

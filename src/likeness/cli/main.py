@@ -36,6 +36,7 @@ COMMANDS = {
     "fit": Command("fit", "Fit", "fit", "the same, slower and nearer: fitted through the renderer"),
     "demo": Command("demo", "Demo", "demo", "the same for a photo that is here already"),
     "sheet": Command("sheet", "Sheet", "sheet", "a contact sheet: photo, overlay, shape, turned, neutral"),
+    "personalise": Command("personalise", "Personalise", "personalise", "a clip of one person to a personal face model"),
     "benchmark": Command("benchmark", "Benchmark", "benchmark", "measure this and other systems: a page and a table"),
     "build": Command("build", "Build", "build", "build the face model from ICT-FaceKit"),
     "models": Command("models", "Models", "models", "what ships, from where, under which licence"),

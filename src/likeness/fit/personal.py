@@ -18,9 +18,11 @@ from torch import Tensor
 from likeness.assets.builtin import Builtin
 from likeness.fit.bases import LandmarkBases
 from likeness.fit.deformation import Deformation
-from likeness.fit.landmark_terms import IDENTITY, Problem
-from likeness.fit.landmarks import FitConfig, LandmarkFit, fit
+from likeness.fit.landmark_terms import Problem
+from likeness.fit.landmarks import FitConfig, Guess, LandmarkFit, fit
 
+LEARNING = FitConfig(trust=0.06, kinship=0.3)
+"""Photo by photo landmarks err together, see `fit.together.FOR_IDENTITY`; about movements they err less than about a face."""
 ROUNDS = 3
 """Turns of the two steps. Ours: the fourth changes less than a hundredth of a millimetre."""
 STEPS = 40
@@ -73,8 +75,9 @@ def personalise(
     bases: LandmarkBases,
     points: Tensor,
     sigma: Tensor | None = None,
-    config: FitConfig | None = None,
+    config: FitConfig = LEARNING,
     deformation: Deformation | None = None,
+    start: Guess | None = None,
     rounds: int = ROUNDS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Personal, LandmarkFit, Deformation]:
@@ -82,20 +85,21 @@ def personalise(
 
     Args:
         model: The face model.
-        bases: The same at the dense landmarks, 100 identity modes.
+        bases: The same at the dense landmarks.
         points: (F, 478, 2 or 3) px.
         sigma: (F, 478) px, or None; see `fit.landmarks.fit`.
+        config: How far landmarks are believed; what frames say wrongly together counts once, see its `kinship`.
         deformation: For the model, where it is known already.
+        start: A regressor's answers to begin with.
 
     Returns:
         The person, the fits of the frames with it, and the deformation that gives the person's offsets.
     """
-    config = config or FitConfig()
     deformation = deformation or Deformation.of(model)
     frames = len(points)
     person = torch.zeros(frames, dtype=torch.long)
     dense = model.topology("base").landmarks["dense"]
-    fitted = fit(bases, points, config, sigma=sigma, person=person)
+    fitted = fit(bases, points, config, start, sigma, person)
     current = Personal(fitted.identity[0], torch.zeros(deformation.shape))
     for step in range(rounds):
         progress(step, rounds)
@@ -129,7 +133,7 @@ def landmark_rows(
     by_point = problem.whitening @ single.jacobian(problem.rotation, problem.pose, turned, depth)[..., :3]
     _, pull, curvature = problem.penalties(problem.codes, problem.pose)
     vertices, shares = torch.as_tensor(np.asarray(dense.vertices, np.int64)), torch.as_tensor(np.asarray(dense.weights))
-    own = slice(IDENTITY, None)
+    own = slice(problem.identities, None)
     result = []
     for f in range(len(points)):
         weights = problem.codes[f, own]
@@ -147,13 +151,14 @@ def improved(deformation: Deformation, current: Personal, rows: Sequence[Rows], 
     Args:
         kinship: Weight of what is believed before any frame is seen; see `FitConfig.kinship`.
     """
-    frames = [_Reduced.of(one) for one in rows]
+    count = len(current.identity)
+    frames = [_Reduced.of(one, count) for one in rows]
 
     def flat(identity: Tensor, numbers: Tensor) -> Tensor:
         return torch.cat([identity, numbers.reshape(-1)])
 
     def split(vector: Tensor) -> tuple[Tensor, Tensor]:
-        return vector[:IDENTITY], vector[IDENTITY:].reshape(deformation.shape)
+        return vector[:count], vector[count:].reshape(deformation.shape)
 
     def pulled(values: Sequence[Tensor]) -> Tensor:
         """The transpose of the frames' derivatives, applied to (n, r) each."""
@@ -175,7 +180,7 @@ def improved(deformation: Deformation, current: Personal, rows: Sequence[Rows], 
 
     # a landmark that is taken to be elsewhere is so in all frames: the face itself is doubted for it, its movements are less
     prior = flat(torch.full_like(current.identity, kinship), torch.full(deformation.shape, kinship**0.5))
-    prior[IDENTITY : IDENTITY + current.numbers[0].numel()] = kinship
+    prior[count : count + current.numbers[0].numel()] = kinship
     start = flat(current.identity, current.numbers)
     gradient = pulled([frame.first() for frame in frames]) + prior * start
     return Personal(*split(start + conjugate_gradients(curved, -gradient)))
@@ -188,9 +193,9 @@ class _Reduced:
         self.rows, self.of_identity, self.own, self.inverse = rows, of_identity, own, inverse
 
     @classmethod
-    def of(cls, rows: Rows) -> _Reduced:
+    def of(cls, rows: Rows, identities: int) -> _Reduced:
         derivative = rows.by_code.flatten(0, 1)
-        of_identity, own = derivative[:, :IDENTITY], derivative[:, IDENTITY:] * rows.free
+        of_identity, own = derivative[:, :identities], derivative[:, identities:] * rows.free
         weight = rows.weight.repeat_interleave(rows.residual.shape[1])[:, None]
         free = rows.free.to(own)
         hessian = own.T @ (weight * own) + rows.curvature * free * free[:, None] + torch.diag(1 - free)
