@@ -97,8 +97,8 @@ def reconstruct(config: Reconstruct, system: System | None = None) -> int:
     from likeness.runtime.reconstruct import shipped
     from likeness.runtime.write import folders
 
-    formats = _formats(config.format)
-    _check_limits(config)
+    formats = check_formats(config.format)
+    check_limits(config)
     paths = inputs.photos(config.photos)
     head = _ict_head(config)
     with folders(config.output, ()):
@@ -184,7 +184,8 @@ def write_faces(faces: Sequence[Any], folder: Path, files: Callable[[Any], dict[
     return entries
 
 
-def _formats(text: str) -> list[str]:
+def check_formats(text: str) -> list[str]:
+    """The formats that a command line names; raises UsageError."""
     from likeness.runtime.reconstruct import FORMATS
 
     formats = [name.strip() for name in text.split(",") if name.strip()]
@@ -194,7 +195,8 @@ def _formats(text: str) -> list[str]:
     return formats
 
 
-def _check_limits(config: Reconstruct) -> None:
+def check_limits(config: Any) -> None:
+    """Refuse numbers out of their range in options that `reconstruct` and `fit` share."""
     if config.max_faces is not None and config.max_faces < 1:
         raise UsageError(f"--max-faces is {config.max_faces}; one face is the least that can be asked for")
     if not 1 <= config.min_face <= 640:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
@@ -41,27 +41,38 @@ class Measured:
     scene: Scene
     precision: Tensor
 
+    @cached_property
+    def news(self) -> Tensor:
+        """(D, D): the precision less that of the identity's prior, positive semi-definite: what a photo adds."""
+        result = self.precision.double().clone()
+        result.diagonal()[: self.scene.identity.shape[1]] -= 1
+        values, vectors = torch.linalg.eigh(result)
+        return ((vectors * values.clamp(min=0)) @ vectors.T).to(self.precision)
+
     def quadratic(self, scene: Scene, free: Layout) -> Quadratic:
         """Half the squared Mahalanobis distance of each frame from its answer, less the identity's prior.
 
-        An answer is a posterior mean, in which the prior is contained. It must count once for a person and not once for
-        each photo: the posterior is divided by it here, and `priors` has it.
+        An answer is a posterior mean, in which the prior is contained. It must count once for a person and not once for each
+        photo: `news` leaves it out, `priors` has it, and here it is moved to the mean of the person's answers, so that one
+        photo alone gives the answer back.
         """
-        count = len(scene)
-        identity = scene.identity[scene.person]
-        turn = axis_angle(scene.rotation @ self.scene.rotation.mT)
-        off = torch.cat([
-            identity - self.scene.identity, scene.expression - self.scene.expression, turn,
-            pose.of_scene(scene) - pose.of_scene(self.scene),
-        ], 1)  # fmt: skip
+        off = difference(scene, self.scene)
         rows = torch.cat([torch.arange(free.count)[part] for part in (free.identity, free.expression, free.pose)])
-        result = Quadratic.zero(count, free.count)
-        pull = off @ self.precision
+        share = 1 / torch.bincount(scene.person)[scene.person].to(off)
+        result, pull = Quadratic.zero(len(scene), free.count), off @ self.news
         result.gradient[:, rows] = pull
-        result.gradient[:, free.identity] -= identity
-        result.hessian[:, rows[:, None], rows] = self.precision
-        result.hessian.diagonal(dim1=1, dim2=2)[:, free.identity] -= 1
-        return result._replace(cost=0.5 * (off * pull).sum(1) - 0.5 * identity.square().sum(1))
+        result.gradient[:, free.identity] -= share[:, None] * self.scene.identity
+        result.hessian[:, rows[:, None], rows] = self.news
+        aside = share * (self.scene.identity * (scene.identity[scene.person] - self.scene.identity)).sum(1)
+        return result._replace(cost=0.5 * (off * pull).sum(1) - aside)
+
+
+def difference(scene: Scene, answers: Scene) -> Tensor:
+    """(F, D): how far frames are from answers with one identity a frame: identity, expression, turn, place, scale, distance."""
+    return torch.cat([
+        scene.identity[scene.person] - answers.identity, scene.expression - answers.expression,
+        axis_angle(scene.rotation @ answers.rotation.mT), pose.of_scene(scene) - pose.of_scene(answers),
+    ], 1)  # fmt: skip
 
 
 def axis_angle(rotation: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from likeness.fit.evidence import Evidence
 from likeness.fit.quadratic import Layout, Quadratic
 from likeness.fit.scene import Scene
 from likeness.fit.surface import Surface
-from likeness.types import Stage
+from likeness.types import Stage, View
 
 RANGE = 3.0
 """Standard deviations that no code of a person leaves."""
@@ -129,7 +129,7 @@ def fit(
     stages, before = {}, None
     for step in steps:
         begin, first = perf_counter(), scene
-        scene, numbers = problem.descend(scene, step, lambda k: progress(step.stage.name, done + k, total))
+        scene, numbers = problem.descend(scene, step, _telling(progress, step.stage.name, done, total))
         if not scene.finite():
             scene = first
         if before is None and set(step.stage.rates) <= {"albedo", "light"}:
@@ -140,6 +140,10 @@ def fit(
     scene, after, diverged = problem.kept(scene, before)
     progress("done", total, total)
     return Fitted(scene, Report(before, after, diverged, stages))
+
+
+def _telling(progress: Callable[[str, int, int], None], name: str, done: int, total: int) -> Callable[[int], None]:
+    return lambda k: progress(name, done + k, total)
 
 
 class Problem:
@@ -300,15 +304,30 @@ def first_scene(surface: Surface, evidence: Sequence[Evidence], person: Sequence
     people = int(who.max()) + 1
     count = torch.bincount(who, minlength=people).float()
     identity = summed(_stack(evidence, "identity"), who, people) / count[:, None]
-    light = torch.zeros(len(evidence), 9, 3)
+    expression = np.stack([one.expression for one in evidence])
+    views = [one.view for one in evidence]
+    return scene_of(identity.clamp(-RANGE, RANGE), expression.clip(0, 1), views, who, surface.albedos, evidence[0].image.shape[0])
+
+
+def scene_of(identity, expression, views: Sequence[View], person: Tensor, albedos: int, size: int) -> Scene:
+    """A scene of codes and cameras, with the mean albedo in even light.
+
+    Args:
+        identity: (P, I).
+        expression: (F, E).
+        views: F cameras of square pictures of `size` pixels.
+        albedos: Length of the albedo's code.
+    """
+    light = torch.zeros(len(views), 9, 3)
     light[:, 0] = beliefs.AMBIENT
-    views = {
-        name: torch.tensor(np.stack([np.asarray(getattr(one.view, name)) for one in evidence]), dtype=torch.float32)
+    cameras = {
+        name: torch.tensor(np.stack([np.asarray(getattr(view, name)) for view in views]), dtype=torch.float32)
         for name in ("rotation", "translation", "focal", "principal")
     }
+    identity, expression = (torch.as_tensor(codes, dtype=torch.float32) for codes in (identity, expression))
     return Scene(
-        identity=identity.clamp(-RANGE, RANGE), albedo=torch.zeros(people, surface.albedos),
-        expression=_stack(evidence, "expression").clamp(0, 1), light=light, person=who, size=evidence[0].image.shape[0], **views,
+        identity=identity, albedo=torch.zeros(len(identity), albedos), expression=expression, light=light, person=person,
+        size=size, **cameras,
     )  # fmt: skip
 
 

@@ -34,8 +34,9 @@ TEXTURE_SIZE = 1024
 """Texels along a side of the texture."""
 RESULT_FILES = (
     "face.glb", "face.obj", "face.mtl", "face.jpg", "face.json", "overlay.png", "head.glb", "head.obj", "head.mtl",
+    "albedo.png", "light.png", "light.hdr", "residual.png", "fit.json",
 )  # fmt: skip
-"""Every name that a file of a result can have."""
+"""Every name that a file of a result can have; the second row is what a fit adds."""
 
 
 @dataclass(frozen=True)
