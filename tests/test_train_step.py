@@ -17,7 +17,7 @@ from likeness.errors import UsageError
 from likeness.train import pictures
 from likeness.train.loop import train
 from likeness.train.order import TrainingError
-from likeness.train.step import flat, split
+from likeness.train.step import flat, make_optimizer, split
 
 
 class Two(Line):
@@ -42,6 +42,10 @@ def test_a_batch_in_parts_is_the_same_step_where_losses_are_means(tmp_path):
         weights(train(Line(coupled=False), tmp_path / str(n), settings(accumulate=n), console=quiet())) for n in (1, 4)
     )
     assert all(torch.allclose(a[k], b[k], atol=1e-5) for k in a)
+    recipes = [Line(coupled=False) for _ in range(2)]
+    for recipe, count in zip(recipes, (1, 4)):  # the optimiser does not mind a gradient's size, but clipping would
+        train(recipe, tmp_path / f"gradient{count}", settings(accumulate=count), limit=1, console=quiet())
+    torch.testing.assert_close(recipes[1].head.weight.grad, recipes[0].head.weight.grad)
     rows = [list(csv.DictReader((tmp_path / str(n) / "log.csv").open())) for n in (1, 4)]
     assert [float(row["loss"]) for row in rows[1]] == pytest.approx([float(row["loss"]) for row in rows[0]], rel=1e-4)
 
@@ -56,6 +60,22 @@ def test_parts_begin_with_the_same_statistics_and_leave_their_mean(tmp_path):
     assert len(seen) == 2
     torch.testing.assert_close(norm.running_mean, 0.1 * torch.stack(seen).mean(0))
     assert norm.num_batches_tracked == 1
+
+
+def test_parts_have_masks_of_their_own(tmp_path):
+    recipe, masks = Line(), []
+    recipe.body[2].register_forward_hook(lambda module, inputs, output: masks.append(output == 0) if module.training else None)
+    train(recipe, tmp_path, settings(accumulate=2), limit=1, console=quiet())
+    assert masks[0].any() and not masks[0].equal(masks[1])
+
+
+def test_only_adamw_decays_and_only_matrices(tmp_path):
+    recipe = Line()
+    decays = {name: {tuple(p.shape): group["weight_decay"] for group in make_optimizer(recipe, recipe.stages[0], chosen).param_groups
+                     for p in group["params"]}
+              for name in ("adamw", "adam", "adadelta") for chosen in [settings(optimizer=name, decay=0.3)]}  # fmt: skip
+    none = {(3, 8): 0.0, (3,): 0.0}
+    assert decays == {"adamw": none | {(3, 8): 0.3}, "adam": none, "adadelta": none}
 
 
 def test_parts_that_do_not_divide_the_batch_are_refused(tmp_path):

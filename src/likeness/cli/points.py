@@ -37,6 +37,7 @@ def points(config: Points) -> None:
     from likeness.recipes.points import Points as Recipe
     from likeness.train import checkpoint, loop
     from likeness.train.export import export_landmarks
+    from likeness.train.processes import is_first
 
     settings = config.settings
     torch.manual_seed(settings.seed)
@@ -47,6 +48,8 @@ def points(config: Points) -> None:
         if config.start is not None:
             start(recipe, config.start)
         path = loop.train(recipe, config.output, settings, config.stop)
+        if not is_first():
+            return
     if config.export is not None:
         checkpoint.load_weights(path, recipe)
         sources = "photo sets " + ", ".join(config.sets) + "; renders of ICT Face Model Light (MIT)" * bool(config.renders)

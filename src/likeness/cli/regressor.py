@@ -134,6 +134,7 @@ def regressor(config: Regressor) -> None:
     from likeness.assets.arkit import EXPRESSIONS
     from likeness.train import checkpoint, loop
     from likeness.train.export import export_regressor
+    from likeness.train.processes import is_first
 
     folder = data_folder(config.data)
     recipe, bases = _recipe(folder, config)
@@ -144,6 +145,8 @@ def regressor(config: Regressor) -> None:
         if config.start is not None:
             start(recipe, config.start)
         path = loop.train(recipe, config.output, config.settings, config.stop)
+        if not is_first():
+            return
     checkpoint.load_weights(path, recipe)
     sources = "ICT Face Model Light (MIT); photo sets " + ", ".join(config.sets)
     facts = {"licence": LICENCE, "sources": sources, "likeness.identity_gain": f"{config.gain:g}",

@@ -66,6 +66,7 @@ def finder(config: Finder) -> None:
     from likeness.train import checkpoint, loop
     from likeness.train.blend import blend
     from likeness.train.export_finder import export
+    from likeness.train.processes import is_first
 
     if config.blend:
         blend(config.blend, config.export or config.output / "finder.onnx")
@@ -78,6 +79,8 @@ def finder(config: Finder) -> None:
         if config.start is not None and not path.exists():
             _start(recipe, config.start, settings.batch)
         path = loop.train(recipe, config.output, settings)
+        if not is_first():
+            return
     checkpoint.load_weights(path, recipe)
     export(recipe.network, config.export or config.output / "finder.onnx", config.threshold, config.sets)
 

@@ -76,6 +76,11 @@ class Processes:
             torch.distributed.barrier()
 
 
+def is_first() -> bool:
+    """Whether this process writes what follows a run, such as an exported file: the others end with the run."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 @contextmanager
 def join(device: str) -> Iterator[Processes]:
     """Join the processes that torchrun started, if it did; leave them at the end of the block.
