@@ -10,13 +10,15 @@ import torch
 from PIL import Image
 
 from likeness.assets import correspondence, toy
+from likeness.cli.fit import Fitter
 from likeness.cli.fit_together import Together, together
 from likeness.errors import NoFaceError, OutputError, PhotoError, UsageError
 from likeness.export.codes import from_bytes
 from likeness.fit.bases import builtin_bases
+from likeness.fit.evidence import Evidence
 from likeness.fit.kin import alikeness
 from likeness.fit.landmarks import FitConfig, Guess, IdentityMeasurement, fit, identity_precision
-from likeness.fit.together import Portrait, choose, rough
+from likeness.fit.together import Portrait, answers, choose
 from likeness.fit.together import together as fit_person
 from likeness.geometry import cameras
 from likeness.geometry.rotation import from_euler
@@ -148,9 +150,12 @@ def test_alikeness_is_the_logarithm_of_a_ratio_of_likelihoods():
 def portrait(name, identity, yaw, noise=0.3, seed=0):
     points, view = seen([identity], [yaw], noise, seed)
     view = View(view.rotation[0], view.translation[0], view.focal[0], view.principal[0], view.size)
-    face = Detection(square((150, 150), 200), 0.0, 0.9)
-    marks = Landmarks(points[0].numpy(), np.full(478, 0.5))
-    return Portrait(name, np.full((300, 300, 3), 128, np.uint8), face, np.zeros(6), np.zeros(51), view, marks)
+    image, marks = np.full((300, 300, 3), 128, np.uint8), points[0].numpy()
+    said = Evidence(
+        np.zeros((300, 300, 3)), np.eye(3), np.eye(3), marks, np.full(478, 0.5), np.zeros((300, 300)),
+        np.zeros(6), np.zeros(51), view,
+    )  # fmt: skip
+    return Portrait(name, image, Detection(square((150, 150), 200), 0.0, 0.9), said)
 
 
 def test_a_stranger_is_named_and_does_not_bend_the_person():
@@ -167,37 +172,58 @@ def test_a_stranger_is_named_and_does_not_bend_the_person():
 
 def test_of_several_faces_the_one_that_is_in_the_other_photos_is_taken():
     def face(identity, side):
-        return replace(portrait("x", np.zeros(6), 0.0), identity=np.full(6, identity), face=Detection((0, 0, side, side), 0, 1))
+        plain = portrait("x", np.zeros(6), 0.0)
+        said = replace(plain.evidence, identity=np.full(6, identity))
+        return replace(plain, evidence=said, face=Detection((0, 0, side, side), 0, 1))
 
     me, large = face(1.0, 40), face(-1.0, 90)
     assert choose([[me], [large, me], [face(0.9, 50)]])[1] is me
     assert choose([[me, large], [large, me]]) == [large, large], "where nothing tells, the largest"
 
 
-def test_rough_landmarks_are_as_unsure_as_the_face_is_large():
-    points = np.zeros((478, 2))
-    points[263, 0] = 100
-    assert rough(points).sigma == pytest.approx(3.0)
+def test_answers_are_divided_by_the_prior():
+    """What a normal measurement and the prior say together is what the regressor said, in directions that it saw."""
+    random = torch.Generator().manual_seed(0)
+    axes = torch.linalg.qr(torch.randn(6, 6, generator=random, dtype=torch.float64))[0]
+    covariance = axes @ torch.diag(torch.tensor([0.2, 0.5, 0.8, 1.0, 1.3, 2.0], dtype=torch.float64)) @ axes.T
+    whole = torch.block_diag(torch.linalg.inv(covariance), torch.eye(58).double())
+    codes = torch.randn(2, 6, generator=random)
+    _, view = seen(people(2), [0.0, 0.1])
+    start = replace(started(view), identity=codes)
+    said = answers(start, whole)
+    both = said.precision + torch.eye(6)
+    posterior = torch.linalg.solve(both, (said.precision @ said.mean[..., None]))[..., 0]
+    torch.testing.assert_close(posterior @ axes[:, :3], codes.double() @ axes[:, :3])
+    torch.testing.assert_close(posterior @ axes[:, 3:], torch.zeros(2, 3).double(), atol=1e-9, rtol=0)
+    assert answers(start, None) is None
 
 
 # The command
 
 
 def encode(image, face):
-    """A toy head as tall as the square, turned by what the photo's first pixel says."""
+    """A toy head as tall as the square, turned by what the photo's first pixel says (its mirror image the other way)."""
     view = View(
         from_euler(np.float64((float(image[0, 0, 0]) - 100) / 100), np.float64(0), np.float64(0)), np.array([0, 0, -900.0]),
         np.float64(900 * face.side / 200), np.array(face.center), image.shape[:2],
     )  # fmt: skip
     codes = {"identity": np.zeros(6, np.float32), "expression": np.zeros(51, np.float32)}
-    return SimpleNamespace(codes=codes, view=view, crop=crop(image, face.box, face.roll))
+    marks = cameras.project(BASES.mean, view)
+    return SimpleNamespace(codes=codes, view=view, crop=crop(image, face.box, face.roll), landmarks=upright(marks, view))
 
 
-def measure(image, face, estimate):
+def upright(marks, view):
+    """Landmarks whose outer eye corners are where eyes are: the toy's mean nothing, but a face's frame is found by them."""
+    marks, middle = marks.copy(), np.asarray(view.principal)
+    marks[33], marks[263] = middle + [-20, -10], middle + [20, -10]
+    return marks
+
+
+def measure(image, face):
     """Exact landmarks of a head whose identity the photo's first pixel says: green."""
     identity = np.full(6, (float(image[0, 0, 1]) - 100) / 50)
     shape = BASES.mean + np.tensordot(identity, BASES.identity, 1)
-    return Landmarks(cameras.project(shape, estimate.view), np.full(478, 0.2))
+    return Landmarks(cameras.project(shape, encode(image, face).view), np.full(478, 0.2))
 
 
 @pytest.fixture
@@ -209,11 +235,11 @@ def run(toy_system, photo, tmp_path):
         paths = []
         for name, yaw, identity in photos:
             image = photo((160, 120, 100)) if yaw is not None else photo()
-            image[0, 0, :2] = 100 + (yaw or 0), 100 + identity
+            image[0, 0, :2], image[0, -1, :2] = (100 + (yaw or 0), 100 + identity), (100 - (yaw or 0), 100 + identity)
             Image.fromarray(image).save(tmp_path / name)
             paths.append(tmp_path / name)
         config = Together((*paths, *extra), tmp_path / output, level="base", texture=128, **options)
-        return together(config, system, measure)
+        return together(config, system, Fitter(system, None, measure))
 
     return act
 

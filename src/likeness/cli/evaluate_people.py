@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from likeness.cli.evaluate import Rows, given_face, photo, show
 from likeness.cli.train import data_folder
 from likeness.errors import AssetError
+from likeness.types import Landmarks
 
 SPLITS = {"validation": "M", "test": "AJS"}
 """First letters of the people's names."""
@@ -49,7 +50,7 @@ def evaluate_people(config: EvaluatePeople) -> Rows:
     model = builtin.load()
     portraits, who, video, frame = _portraits(config)
     bases = builtin_bases(model, correspondence.read())
-    regressed = np.stack([portrait.identity for portrait in portraits]).astype(np.float64)
+    regressed = np.stack([portrait.evidence.identity for portrait in portraits]).astype(np.float64)
     sets = {how: measure.gather(who, video, frame, how) for how in ("single", "across", "halves")}
     fitted = {how: _identities(portraits, sets[how].photos, bases) for how in sets}
     single = fitted["single"][np.argsort([group[0] for group in sets["single"].photos])]
@@ -94,7 +95,9 @@ def _size(sets) -> str:
 
 def _portraits(config: EvaluatePeople):
     """The frames of a split as portraits, and for each its person, video and frame."""
-    from likeness.fit.together import Portrait, rough
+    from likeness.assets import builtin
+    from likeness.fit.observe import observe
+    from likeness.fit.together import Portrait
     from likeness.runtime.encode import Encoder
 
     folder = data_folder(config.data) / "video_frames"
@@ -106,18 +109,16 @@ def _portraits(config: EvaluatePeople):
     parts = [_parts(name) for name in names]
     chosen = sorted({person for person, _, _ in parts if person[0] in SPLITS[config.split]})[: config.people]
     rows = [i for i, (person, _, _) in enumerate(parts) if person in set(chosen)]
-    encode, look, portraits = Encoder().encode, None, []
+    encode, model, measure = Encoder().encode, builtin.load(), None
     if config.landmarks == "own":
-        from likeness.runtime.landmarks import shipped
+        from likeness.runtime import landmarks
 
-        look = shipped()
+        measure = landmarks.shipped()
+    portraits = []
     for i in rows:
         image, face = photo(folder / "frames" / names[i]), given_face(given[i])
-        estimate = encode(image, face)
-        marks = look(image, face) if look else replace(rough(estimate.landmarks), points=given[i, :, :2], sigma=np.zeros(478))
-        portraits.append(Portrait(
-            names[i], image, face, estimate.codes["identity"], estimate.codes["expression"], estimate.view, marks
-        ))  # fmt: skip
+        marks = Landmarks(given[i, :, :2], np.zeros(478)) if measure is None else None
+        portraits.append(Portrait(names[i], image, face, observe(image, face, encode, model, measure, marks)))
     return (portraits, *(np.array(column) for column in zip(*(parts[i] for i in rows))))
 
 
@@ -129,6 +130,7 @@ def _parts(name: str) -> tuple[str, str, str]:
 
 def _identities(portraits: Sequence, groups: Sequence[tuple[int, ...]], bases) -> np.ndarray:
     """One identity for each group of photos, fitted together, many groups at once."""
+    from likeness.fit import trust
     from likeness.fit.together import identities
 
     found, batch, count = [], [], 0
@@ -136,10 +138,10 @@ def _identities(portraits: Sequence, groups: Sequence[tuple[int, ...]], bases) -
         batch.append([portraits[i] for i in group])
         count += len(group)
         if count >= BATCH:
-            found.append(identities(batch, bases))
+            found.append(identities(batch, bases, trust.precision()))
             batch, count = [], 0
     if batch:
-        found.append(identities(batch, bases))
+        found.append(identities(batch, bases, trust.precision()))
     return np.concatenate(found).astype(np.float64)
 
 

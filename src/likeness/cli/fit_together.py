@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from likeness.cli import inputs
 from likeness.cli.main import complain, show
 from likeness.errors import PARTIAL, LikenessError, NoFaceError, OutputError, PhotoError, UsageError
 
 if TYPE_CHECKING:
+    from likeness.cli.fit import Fitter
     from likeness.fit.album import Album
     from likeness.fit.together import Portrait
     from likeness.runtime.reconstruct import System
@@ -43,18 +44,13 @@ class Together:
     """Replace results that are there already; files that are not ours stay."""
 
 
-def together(config: Together, system: System | None = None, measure: Callable | None = None) -> int:
-    """Run, by default with the system that ships; returns the exit code.
-
-    Args:
-        config: What to do.
-        system: Other parts than those that ship.
-        measure: (photo, face, estimate) -> dense landmarks; by default the landmark network that ships.
-    """
+def together(config: Together, system: System | None = None, fitter: Fitter | None = None) -> int:
+    """Run, by default with the system that ships; returns the exit code."""
     from likeness.assets import correspondence
+    from likeness.cli.fit import Fitter
     from likeness.fit.album import album, check
     from likeness.fit.bases import builtin_bases
-    from likeness.fit.together import choose
+    from likeness.fit.together import choose, refined
     from likeness.fit.together import together as fit_person
     from likeness.runtime.reconstruct import printable, shipped
     from likeness.runtime.write import folders
@@ -72,12 +68,16 @@ def together(config: Together, system: System | None = None, measure: Callable |
     with folders(config.output, ()):
         pass  # that nothing can be written is said once, before any work
     system = system or shipped(config.level)
-    found, skipped = _look(paths, config, system, measure or _measure())
+    fitter = fitter or Fitter.shipped(system)
+    found, skipped = _look(paths, config, fitter)
     if len(found) < 2:
         kinds = {error.exit_code: type(error) for _, error in skipped}
         kind = next(iter(kinds.values())) if len(kinds) == 1 else PhotoError
         raise kind(f"{len(found)} of {len(paths)} photos can be used; two are the least that can be fitted together")
-    person = fit_person(choose([portraits for _, portraits in found]), builtin_bases(system.model, correspondence.read()))
+    bases = builtin_bases(system.model, correspondence.read())
+    person = fit_person(choose([portraits for _, portraits in found]), bases, fitter.precision)
+    if fitter.surface is not None:
+        person = refined(person, fitter.surface, fitter.precision)
     result = album(person, system.model, system.level, system.decode, config.texture)
     for line in result.warnings:
         complain(line)
@@ -91,22 +91,8 @@ def together(config: Together, system: System | None = None, measure: Callable |
     return PARTIAL if skipped else 0
 
 
-def _measure() -> Callable[[Any, Any, Any], Any]:
-    """The landmark network that ships as (photo, face, estimate) -> landmarks; the regressor's where there is none."""
-    from likeness.errors import AssetError
-    from likeness.fit.together import rough
-
-    try:
-        from likeness.runtime import landmarks
-
-        look = landmarks.shipped()
-    except AssetError:
-        return lambda image, face, estimate: rough(estimate.landmarks)
-    return lambda image, face, estimate: look(image, face)
-
-
 def _look(
-    paths: Sequence[Path], config: Together, system: System, measure: Callable
+    paths: Sequence[Path], config: Together, fitter: Fitter
 ) -> tuple[list[tuple[Path, list[Portrait]]], list[tuple[Path, LikenessError]]]:
     """The faces of each photo, and the photos without, which are said at once."""
     from likeness.fit.album import candidates
@@ -117,10 +103,11 @@ def _look(
     for path in paths:
         try:
             image = read(path)
-            faces = system.find(image, config.min_face, config.min_score)
+            faces = fitter.system.find(image, config.min_face, config.min_score)
             if not faces:
                 raise NoFaceError(f"{path}: no face was found")
-            found.append((path, candidates(printable(str(path)), image, faces, system.encode, measure)))
+            own = candidates(printable(str(path)), image, faces, fitter.system.encode, fitter.system.model, fitter.measure)
+            found.append((path, own))
         except LikenessError as error:
             complain(f"{error} (passed by)")
             skipped.append((path, error))

@@ -16,14 +16,16 @@ from likeness.export import codes as code_files
 from likeness.export import gltf, obj
 from likeness.export.asset import Asset, from_builtin
 from likeness.export.textures import to_jpeg, to_png
+from likeness.fit.observe import observe
 from likeness.fit.together import STRANGER, Person, Portrait
 from likeness.geometry.cameras import project
 from likeness.photos.crop import crop
+from likeness.photos.detect import Detection
 from likeness.runtime.blend import Blend, blend
 from likeness.runtime.confidence import Region, advice, assess, shape_deviation
 from likeness.runtime.overlay import draw
 from likeness.runtime.unwrap import see
-from likeness.types import Topology, View
+from likeness.types import Landmarks, Topology, View
 
 FORMAT, VERSION = "likeness.confidence", 1
 """What confidence.json calls itself; the version grows when a field changes its meaning."""
@@ -220,22 +222,8 @@ def _rounded(value: float | None) -> float | None:
 
 
 def candidates(
-    name: str, image: np.ndarray, faces: Sequence[Any], encode: Callable[[np.ndarray, Any], Any],
-    measure: Callable[[np.ndarray, Any, Any], Any],
+    name: str, image: np.ndarray, faces: Sequence[Detection], encode: Callable[[np.ndarray, Detection], Any], model: Builtin,
+    measure: Callable[[np.ndarray, Detection], Landmarks] | None,
 ) -> list[Portrait]:  # fmt: skip
-    """The faces of a photo as portraits.
-
-    Args:
-        name: Of the photo.
-        image: (H, W, 3) uint8 sRGB.
-        faces: Detections.
-        encode: (photo, face) -> an estimate with `codes` and `view` in pixels of the photo.
-        measure: (photo, face, estimate) -> dense landmarks with spreads.
-    """
-    found = []
-    for face in faces:
-        estimate = encode(image, face)
-        codes = estimate.codes
-        marks = measure(image, face, estimate)
-        found.append(Portrait(name, image, face, codes["identity"], codes["expression"], estimate.view, marks))
-    return found
+    """The faces of a photo as portraits; arguments are those of `fit.observe.observe`."""
+    return [Portrait(name, image, face, observe(image, face, encode, model, measure)) for face in faces]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -13,13 +12,14 @@ from likeness.assets.correspondence import OUTER_EYE_CORNERS
 from likeness.errors import PhotoError
 from likeness.fit import synthesis
 from likeness.fit.bases import LandmarkBases
-from likeness.fit.evidence import gather
+from likeness.fit.evidence import Evidence
 from likeness.fit.kin import alikeness
 from likeness.fit.landmarks import FitConfig, Guess, IdentityMeasurement, LandmarkFit, fit, identity_precision
+from likeness.fit.scene import Scene
 from likeness.fit.surface import Surface
 from likeness.geometry.cameras import transform_view
 from likeness.photos.detect import Detection
-from likeness.types import Landmarks, View
+from likeness.types import View
 
 FOR_IDENTITY = FitConfig(trust=0.02, kinship=0.3)
 """How identity is fitted: photo by photo, landmarks err together far more than expressions show, because lens, pose and
@@ -30,8 +30,6 @@ KNOWN = 1e4
 """Precision with which the identity is known then."""
 STRANGER = -8.0
 """Nats below which a photo is said to show somebody else; see `fit.kin.alikeness` and docs/fitting.md for what it finds."""
-ROUGH = 0.03
-"""Spread of landmarks that nobody measured, as a share of the distance of the outer eye corners."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +40,13 @@ class Portrait:
         name: Of the photo.
         image: (H, W, 3) uint8 sRGB.
         face: Where the face is.
-        identity: (100,), expression: (51,), view: the regressor's answer, px of the photo.
-        landmarks: Dense landmarks, px of the photo.
+        evidence: What the photo says: the regressor's answer and dense landmarks among it.
     """
 
     name: str
     image: np.ndarray
     face: Detection
-    identity: np.ndarray
-    expression: np.ndarray
-    view: View
-    landmarks: Landmarks
+    evidence: Evidence
 
 
 @dataclass(frozen=True)
@@ -85,12 +79,6 @@ class Person:
     light: np.ndarray | None = None
 
 
-def rough(points: np.ndarray) -> Landmarks:
-    """Landmarks (478, 2) of a regressor, which does not say how sure it is."""
-    eyes = float(np.linalg.norm(points[OUTER_EYE_CORNERS[0]] - points[OUTER_EYE_CORNERS[1]]))
-    return Landmarks(np.asarray(points, np.float32), np.full(len(points), ROUGH * eyes, np.float32))
-
-
 def choose(candidates: Sequence[Sequence[Portrait]]) -> list[Portrait]:
     """One face of each photo: the largest, but of several the one whose identity is most like that of the other photos.
 
@@ -98,52 +86,57 @@ def choose(candidates: Sequence[Sequence[Portrait]]) -> list[Portrait]:
         candidates: The faces of each photo, at least one.
     """
     largest = [max(faces, key=lambda portrait: portrait.face.side) for faces in candidates]
-    alone = [faces[0].identity for faces in candidates if len(faces) == 1]
+    single = [faces[0].evidence.identity for faces in candidates if len(faces) == 1]
     chosen = []
     for i, faces in enumerate(candidates):
-        others = alone or [portrait.identity for j, portrait in enumerate(largest) if j != i]
+        others = single or [portrait.evidence.identity for j, portrait in enumerate(largest) if j != i]
         if len(faces) == 1 or not others:
             chosen.append(largest[i])
         else:
             wanted = np.mean(others, 0)
-            chosen.append(min(faces, key=lambda portrait: float(np.linalg.norm(portrait.identity - wanted))))
+            chosen.append(min(faces, key=lambda portrait: float(np.linalg.norm(portrait.evidence.identity - wanted))))
     return chosen
 
 
-def together(portraits: Sequence[Portrait], bases: LandmarkBases) -> Person:
+def together(portraits: Sequence[Portrait], bases: LandmarkBases, precision: torch.Tensor | None = None) -> Person:
     """Fit one person to photos; photos of others are found and left out.
+
+    Args:
+        portraits: Photos that are said to show one person.
+        bases: The face model at the dense landmarks.
+        precision: (D, D) of the regressor's answers, identity first (`fit.trust`); without it they are only the start.
 
     Raises:
         PhotoError: When no photo is given.
     """
     if not portraits:
         raise PhotoError("no photo with a face is left to fit a person to")
-    mean, precision = alone(portraits, bases)
+    mean, sure = alone(portraits, bases, precision)
     kept, left = list(range(len(portraits))), []
     alike = np.full(len(portraits), np.nan)
     while len(kept) > 1:
-        alike[kept] = alikeness(mean[kept], precision[kept], FOR_IDENTITY.kinship).numpy()
+        alike[kept] = alikeness(mean[kept], sure[kept], FOR_IDENTITY.kinship).numpy()
         worst = min(kept, key=lambda i: alike[i])
         if len(kept) == 2 or alike[worst] > STRANGER:
             break
         kept.remove(worst)
         left.append(worst)
-    person = fitted([portraits[i] for i in kept], bases)
+    person = fitted([portraits[i] for i in kept], bases, precision)
     strangers = tuple((portraits[i], float(alike[i])) for i in left)
     return replace(person, alike=alike[kept], strangers=strangers)
 
 
-def fitted(portraits: Sequence[Portrait], bases: LandmarkBases) -> Person:
+def fitted(portraits: Sequence[Portrait], bases: LandmarkBases, precision: torch.Tensor | None = None) -> Person:
     """Fit one person to photos that all show it: identity first, then expression and camera of each photo for that identity."""
     points, sigma, start = observed(portraits)
-    person = torch.zeros(len(portraits), dtype=torch.long)
-    shared = fit(bases, points, FOR_IDENTITY, start, sigma, person)
-    precision = identity_precision(bases, points, shared, FOR_IDENTITY, sigma, person)[0]
+    person, said = torch.zeros(len(portraits), dtype=torch.long), answers(start, precision)
+    shared = fit(bases, points, FOR_IDENTITY, start, sigma, person, said)
+    sure = identity_precision(bases, points, shared, FOR_IDENTITY, sigma, person, said)[0]
     known = IdentityMeasurement(shared.identity, KNOWN * torch.eye(shared.identity.shape[1]))
     final = fit(bases, points, FOR_PHOTOS, shared, sigma, person, known)
     return Person(
-        portraits=tuple(portraits), identity=shared.identity[0].numpy(), covariance=torch.linalg.inv(precision).numpy(),
-        expression=final.expression.numpy(), views=tuple(_view(final, i, p.view.size) for i, p in enumerate(portraits)),
+        portraits=tuple(portraits), identity=shared.identity[0].numpy(), covariance=torch.linalg.inv(sure).numpy(),
+        expression=final.expression.numpy(), views=tuple(_view(final, i, one) for i, one in enumerate(portraits)),
         error=_errors(final, points), alike=np.full(len(portraits), np.nan),
     )  # fmt: skip
 
@@ -158,57 +151,69 @@ def refined(person: Person, surface: Surface, precision: torch.Tensor | None = N
         surface: The face model with its albedo.
         precision: How sure the regressor's answers are; see `fit.synthesis.fit`.
     """
-    begun = []
-    for portrait, weights, view in zip(person.portraits, person.expression, person.views):
-        codes = {"identity": person.identity, "expression": weights}
-        if precision is not None:
-            codes, view = {"identity": portrait.identity, "expression": portrait.expression}, portrait.view
-        start = SimpleNamespace(codes=codes, view=view, landmarks=np.asarray(portrait.landmarks.points, np.float64))
-        begun.append(gather(portrait.image, start, portrait.landmarks))
-    scene = synthesis.fit(surface, begun, [0] * len(begun), precision).scene
-    views = []
-    for i, (evidence, portrait) in enumerate(zip(begun, person.portraits)):
-        cameras = (getattr(scene, name)[i].double().numpy() for name in ("rotation", "translation", "focal", "principal"))
-        view = View(*cameras, (scene.size, scene.size))
-        views.append(transform_view(view, evidence.photo_from_crop, portrait.image.shape[:2]))
+    scene = synthesis.fit(surface, [p.evidence for p in person.portraits], [0] * len(person.portraits), precision).scene
     return replace(
-        person, identity=scene.identity[0].numpy(), expression=scene.expression.numpy(), views=tuple(views),
+        person, identity=scene.identity[0].numpy(), expression=scene.expression.numpy(),
+        views=tuple(_view(scene, i, portrait) for i, portrait in enumerate(person.portraits)),
         albedo=scene.albedo[0].numpy(), light=scene.light.numpy(),
     )  # fmt: skip
 
 
-def identities(people: Sequence[Sequence[Portrait]], bases: LandmarkBases) -> np.ndarray:
-    """The identities (P, 100) of several people at once, as `fitted` finds them, without the rest."""
+def identities(
+    people: Sequence[Sequence[Portrait]], bases: LandmarkBases, precision: torch.Tensor | None = None
+) -> np.ndarray:
+    """The identities (P, I) of several people at once, as `fitted` finds them, without the rest."""
     points, sigma, start = observed([portrait for portraits in people for portrait in portraits])
     person = torch.cat([torch.full((len(portraits),), i) for i, portraits in enumerate(people)])
     first = torch.tensor([0, *np.cumsum([len(portraits) for portraits in people])[:-1].tolist()])
-    return fit(bases, points, FOR_IDENTITY, start, sigma, person).identity[first].numpy()
+    return fit(bases, points, FOR_IDENTITY, start, sigma, person, answers(start, precision)).identity[first].numpy()
 
 
-def alone(portraits: Sequence[Portrait], bases: LandmarkBases) -> tuple[torch.Tensor, torch.Tensor]:
+def alone(
+    portraits: Sequence[Portrait], bases: LandmarkBases, precision: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """What each photo says by itself: identities (n, I) and their precisions (n, I, I)."""
     points, sigma, start = observed(portraits)
-    single = fit(bases, points, FOR_IDENTITY, start, sigma)
-    return single.identity, identity_precision(bases, points, single, FOR_IDENTITY, sigma)
+    said = answers(start, precision)
+    single = fit(bases, points, FOR_IDENTITY, start, sigma, measured=said)
+    return single.identity, identity_precision(bases, points, single, FOR_IDENTITY, sigma, measured=said)
+
+
+def answers(start: Guess, precision: torch.Tensor | None) -> IdentityMeasurement | None:
+    """The regressor's identities as measurements: its answers' spread, less the prior that they contain.
+
+    In directions in which an answer is no surer than the prior, nothing was measured.
+    """
+    if precision is None:
+        return None
+    size = start.identity.shape[1]
+    own = torch.linalg.inv(torch.linalg.inv(precision.double())[:size, :size])
+    values, vectors = torch.linalg.eigh(own - torch.eye(size).double())
+    sharp = values > 1e-6
+    values, vectors = values[sharp], vectors[:, sharp]
+    pull = start.identity.double() @ own @ vectors
+    return IdentityMeasurement((pull / values) @ vectors.T, (vectors * values) @ vectors.T)
 
 
 def observed(portraits: Sequence[Portrait]) -> tuple[torch.Tensor, torch.Tensor, Guess]:
-    """Points (n, 478, 2), spreads (n, 478) and the regressor's answers."""
+    """Points (n, 478, 2), spreads (n, 478) and the regressor's answers, in pixels of each photo's square."""
+    found = [portrait.evidence for portrait in portraits]
 
     def stacked(values) -> torch.Tensor:
         return torch.as_tensor(np.stack([np.asarray(value, np.float32) for value in values]))
 
-    views = [portrait.view for portrait in portraits]
     start = Guess(
-        stacked(p.identity for p in portraits), stacked(p.expression for p in portraits).clamp(0, 1),
-        *(stacked(getattr(view, name) for view in views) for name in ("rotation", "translation", "focal", "principal")),
+        stacked(one.identity for one in found), stacked(one.expression for one in found).clamp(0, 1),
+        *(stacked(getattr(one.view, name) for one in found) for name in ("rotation", "translation", "focal", "principal")),
     )  # fmt: skip
-    return stacked(p.landmarks.points for p in portraits), stacked(p.landmarks.sigma for p in portraits), start
+    return stacked(one.points for one in found), stacked(one.sigma for one in found), start
 
 
-def _view(fits: LandmarkFit, i: int, size: tuple[int, int]) -> View:
-    values = (getattr(fits, name)[i].double().numpy() for name in ("rotation", "translation", "focal", "principal"))
-    return View(*values, size)
+def _view(found: Guess | Scene, i: int, portrait: Portrait) -> View:
+    """A camera in pixels of its photo."""
+    values = (getattr(found, name)[i].double().numpy() for name in ("rotation", "translation", "focal", "principal"))
+    view = View(*values, portrait.evidence.image.shape[:2])
+    return transform_view(view, portrait.evidence.photo_from_crop, portrait.image.shape[:2])
 
 
 def _errors(fits: LandmarkFit, points: torch.Tensor) -> np.ndarray:
