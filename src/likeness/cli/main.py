@@ -55,6 +55,7 @@ COMMANDS = {
     "evaluate finder": Command("evaluate_finder", "EvaluateFinder", "evaluate_finder", "measure the face finder"),
     "evaluate skin": Command("skin", "EvaluateSkin", "evaluate_skin", "skin told from other things, by its tone"),
     "evaluate albedo": Command("evaluate_albedo", "EvaluateAlbedo", "evaluate_albedo", "measure albedo on portraits"),
+    "evaluate people": Command("evaluate_people", "EvaluatePeople", "evaluate_people", "one person in several photos"),
     "evaluate landmarks": Command("evaluate", "EvaluateLandmarks", "evaluate_landmarks", "measure landmarks on photos"),
     "evaluate spread": Command("evaluate_spread", "EvaluateSpread", "evaluate_spread", "does the landmark network know its errors"),
     "evaluate shape": Command("evaluate", "EvaluateShape", "evaluate_shape", "measure shapes on renders"),
