@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CLIP_FILES = ("motion.json", "motion.csv", "face.glb", "face.jpg", "overlay.mp4")
 """Every name that a file of a clip's result can have."""
+LOOKS = 2
+"""Crops of a frame that the landmark network looks at, each mirrored, too; a photo has five, a clip has its neighbours."""
 BLENDED, SIDE = 3, 12.0
 """Frames that the texture is blended from, and degrees of yaw from which on a frame shows a side."""
 
@@ -69,6 +71,7 @@ def fit_clip(config: FitClip, system: System | None = None, landmarker: Landmark
     folder = f"face-{config.face}"
     if not config.overwrite and (place / folder).is_dir():
         raise OutputError(f"{place / folder}: results are there already; add --overwrite to replace them")
+    landmarker = landmarker or (shipped_landmarker() if system is None else None)
     system = system or shipped("base")
     with _progress() as stage:
         tracked = _follow(config, system, landmarker, stage("following", about.frames))
@@ -82,6 +85,13 @@ def fit_clip(config: FitClip, system: System | None = None, landmarker: Landmark
             _write(config, motion, system, texture, result)
     show(_summary(config, motion, len(tracked.faces), place / folder, perf_counter() - start))
     return 0
+
+
+def shipped_landmarker() -> Landmarker | None:
+    """The landmark network that ships, if one does; else the regressor's own landmarks serve."""
+    from likeness.runtime import landmarks
+
+    return landmarks.Landmarker(places=landmarks.PLACES[:LOOKS]) if landmarks.MODEL.is_file() else None
 
 
 def _check(config: FitClip) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from likeness.assets.arkit import EXPRESSIONS
+from likeness.data.studio import Look, Studio
 from likeness.geometry.rotation import from_euler
+from likeness.types import View
 
 _ROW = {name: i for i, name in enumerate(EXPRESSIONS)}
 SYLLABLES = {
@@ -127,3 +130,21 @@ def _gaze(expression: np.ndarray, times: np.ndarray, begin: float, end: float, r
     for side, sign in (("Left", 1), ("Right", -1)):
         for name, part in (("Out", sign * track[:, 0]), ("In", -sign * track[:, 0]), ("Up", track[:, 1]), ("Down", -track[:, 1])):
             expression[:, _ROW[f"eyeLook{name}{side}"]] = np.clip(part, 0, 1)
+
+
+def film(
+    played: Performance, identity: np.ndarray, studio: Studio, look: Look, background: np.ndarray, focal: float
+) -> Iterator[np.ndarray]:
+    """The performance as pictures uint8 of the background's size, with a little noise, by a camera through their middle.
+
+    Args:
+        identity: (100,) of the person.
+        focal: Pixels.
+    """
+    size = background.shape[:2]
+    principal = np.array([size[1] / 2, size[0] / 2])
+    for number, (expression, rotation, translation) in enumerate(zip(played.expression, played.rotation, played.translation)):
+        view = View(rotation, translation, np.float64(focal), principal, size)
+        image = studio.render(identity, expression, view, look, background, np.random.default_rng(0))  # the same hair in all
+        noise = np.random.default_rng(number).normal(0, 3, image.shape)
+        yield np.clip(image + noise, 0, 255).astype(np.uint8)

@@ -6,12 +6,15 @@ filmed clips, too. `evaluate.steadiness` holds jitter and lag of any points.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from likeness.evaluate.steadiness import lag
 
 LIDS = (((159, 145), (158, 153), (160, 144)), ((386, 374), (385, 380), (387, 373)))
 """Dense landmarks on upper and lower lid, one above the other: the subject's right and left eye."""
+SKIN = (1, 4, 5, 6, 8, 9, 50, 101, 116, 151, 168, 195, 197, 280, 330, 345, 10, 69, 299, 205, 425, 48, 278)
+"""Dense landmarks on nose, forehead and cheeks, which keep their look while lids and lips move."""
 LIPS = ((13, 14), (82, 87), (312, 317))
 """The same on the inner border of the lips, in its middle."""
 
@@ -99,3 +102,58 @@ def against_truth(
         "lip gap at closures mm": float(np.abs(lips[0] - lips[1])[closures].mean()) if len(closures) else float("nan"),
         "lag frames": lag(found - found.mean(0), true - true.mean(0)),
     }
+
+
+def blinks(points: np.ndarray, share: float = 0.3, around: int = 9) -> np.ndarray:
+    """Frames in the middle of blinks, by the lids of measured points (F, n, d).
+
+    The opening has a minimum there, and is lower by at least `share` than the median of the `around` frames on both sides.
+    """
+    opening = np.maximum(*(gaps(points, pairs) for pairs in LIDS))
+    found = []
+    for frame in range(1, len(opening) - 1):
+        wide = opening[max(0, frame - around) : frame + around + 1]
+        near = opening[max(0, frame - 3) : frame + 4]
+        if opening[frame] == near.min() and opening[frame] < (1 - share) * np.median(wide):
+            found.append(frame)
+    return np.array(found, int)
+
+
+def against_landmarks(shown: np.ndarray, measured: np.ndarray, scale: float) -> dict[str, float]:
+    """What landmarks measured in a filmed clip say about a fit of it. They tremble and err themselves.
+
+    Args:
+        shown: (F, 478, 2) px, the fit's dense landmarks in the frames.
+        measured: (F, 478, 2) px.
+        scale: px per mm on the face.
+    """
+    resting = calm(measured)
+    lips, lids = ([gaps(points, pairs) / scale for points in (shown, measured)] for pairs in (LIPS, LIDS[0] + LIDS[1]))
+    still = [gap - np.median(gap) for gap in lips]
+    return {
+        "bend at rest mm": bend(shown / scale, resting),
+        "bend mm": bend(shown / scale),
+        "lip gap error mm": float(np.abs(lips[0] - lips[1]).mean()),
+        "lip movement kept": float((still[0] * still[1]).sum() / max((still[1] ** 2).sum(), 1e-9)),
+        "blinks kept": kept_height(*lids, blinks(measured)),
+        "lag frames": lag(np.stack([lips[0], lids[0]], -1)[:, None], np.stack([lips[1], lids[1]], -1)[:, None]),
+    }
+
+
+def slip(before: np.ndarray, now: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """How a fit's step from one frame to the next differs from that of the skin under it, (k, 2) px, NaN where none is seen.
+
+    The picture itself says where the skin went (optical flow; Lucas and Kanade 1981, in a pyramid), to a tenth of a pixel or
+    so where it has texture, whatever the camera and the head do. Flow that does not lead back counts as not seen. A fit that
+    trembles slips to and fro; one that lags or smooths too much slips along.
+
+    Args:
+        before, now: (H, W) uint8 grey frames.
+        start, end: (k, 2) px, where the fit shows points of the skin in them.
+    """
+    options = {"winSize": (21, 21), "maxLevel": 3}
+    there = start.astype(np.float32)[:, None] - 0.5  # OpenCV's pixel centres are integers
+    forth, found, _ = cv2.calcOpticalFlowPyrLK(before, now, there, None, **options)
+    back, _, _ = cv2.calcOpticalFlowPyrLK(now, before, forth, None, **options)
+    good = (found[:, 0] > 0) & (np.linalg.norm((back - there)[:, 0], axis=-1) < 0.3)
+    return np.where(good[:, None], (end - start) - (forth - there)[:, 0], np.nan)

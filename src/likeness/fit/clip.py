@@ -52,7 +52,7 @@ class ClipConfig:
     landmarks: FitConfig = FitConfig()
     keys: int = 12
     rounds: int = 6
-    spread: float = 0.6
+    spread: float = 0.4
     pose_spread: float = 0.15
     trust: float = 0.3
     lids: float = 0.06
