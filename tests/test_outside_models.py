@@ -166,6 +166,21 @@ def test_flame_without_a_rig_stays_in_rest(tmp_path):
     assert model.skeleton is None and "rest" in model.notes[0]
 
 
+def test_flames_landmarks_lie_on_its_triangles(tmp_path):
+    np.savez(tmp_path / "flame.npz", **files.flame_arrays(FACE))
+    model = flame.read(tmp_path / "flame.npz")
+    random = np.random.default_rng(0)
+    chosen, weights = random.integers(0, 7, 51), random.dirichlet(np.ones(3), 51)
+    (tmp_path / "static.pkl").write_bytes(pickle.dumps({"lmk_face_idx": chosen.astype(np.uint32), "lmk_b_coords": weights}, 2))
+    numbers, places = flame.landmarks(tmp_path / "static.pkl", model)
+    assert numbers.tolist() == list(range(17, 68))
+    expected = (FACE.mean[FACE.triangles[chosen]] * weights[..., None]).sum(1)
+    np.testing.assert_allclose(places.points(model.mean), expected, **SAME)
+    (tmp_path / "static.pkl").write_bytes(pickle.dumps({"lmk_face_idx": chosen + 7, "lmk_b_coords": weights}))
+    with pytest.raises(AssetError, match="51 points of 7 faces expected"):
+        flame.landmarks(tmp_path / "static.pkl", model)
+
+
 def test_gnm(tmp_path):
     path = tmp_path / "gnm_head.npz"
     np.savez(path, **files.gnm_arrays(FACE))

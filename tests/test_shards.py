@@ -44,9 +44,13 @@ def test_samples_come_out_as_they_went_in(folder):
         assert item["json"] == {"person": f"p{k}"} and item["class"] == k and item["txt"] == "ä"
 
 
-def test_workers_read_what_the_training_process_reads(folder):
-    """The parent's handle is open before the workers are forked."""
+def test_workers_read_what_the_training_process_reads(folder, monkeypatch):
+    """The parent's handle is open before the workers are forked; two that read by it would move each other's place."""
     data = Shards(sorted(folder.glob("*.tar")), ("image", "points"))
+    handle = data[0] and data._open[0]
+    monkeypatch.setattr(shards.os, "getpid", lambda: -5)
+    assert data[0] and data._open[0] is not handle
+    monkeypatch.undo()
     alone = [data[k]["points"][0, 0] for k in range(5)]
     for _ in range(2):
         loader = DataLoader(data, batch_size=1, num_workers=2, shuffle=True)

@@ -17,6 +17,7 @@ from likeness.assets import archive, pickled
 from likeness.assets.catalogue import READABLE
 from likeness.assets.outside import OutsideModel, Skeleton, checked, first_bytes, triangles_of, vertices_of
 from likeness.errors import AssetError
+from likeness.types import Embedding
 
 JOINTS = ("root", "neck", "jaw", "eye_left", "eye_right")
 _METRES = np.float32(1000)
@@ -54,6 +55,26 @@ def read(path: str | Path, identity: int = _IDENTITY) -> OutsideModel:
         "FLAME", READABLE["flame"].licence, mean, modes[:identity], modes[identity:], triangles_of(path, arrays["f"]),
         skeleton=_skeleton(path, arrays, len(mean)) if rigged else None, notes=notes,
     ))  # fmt: skip
+
+
+def landmarks(path: str | Path, model: OutsideModel) -> tuple[np.ndarray, Embedding]:
+    """FLAME's landmarks without the jaw line: `flame_static_embedding.pkl` with lmk_face_idx (51,) and lmk_b_coords (51, 3).
+
+    Returns:
+        Numbers (51,) of the Multi-PIE points, 17 to 67, and where they lie on the model's triangles.
+
+    Raises:
+        AssetError: When the file is missing, damaged, of another layout or for another mesh.
+    """
+    path = Path(path)
+    data = pickled.read(path)
+    if not isinstance(data, dict):
+        raise AssetError(f"{path}: not FLAME's landmarks: the pickle holds a {type(data).__name__}")
+    archive.need(path, data, ("lmk_face_idx", "lmk_b_coords"), "FLAME's landmarks")
+    faces, weights = (_numbers(path, key, data[key]) for key in ("lmk_face_idx", "lmk_b_coords"))
+    if faces.shape != (51,) or weights.shape != (51, 3) or faces.max() >= len(model.faces):
+        raise AssetError(f"{path}: {faces.shape} faces and {weights.shape} weights; 51 points of {len(model.faces)} faces expected")
+    return np.arange(17, 68), Embedding(model.faces[faces.astype(int), :3], weights.astype(np.float32))
 
 
 def _numbers(path: Path, key: str, value: Any) -> np.ndarray:
