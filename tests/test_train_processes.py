@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from likeness.train import checkpoint
 from likeness.train.loop import CHECKPOINT, train
 from likeness.train.order import Order
-from likeness.train.processes import Processes, join
+from likeness.train.processes import Processes, is_first, join
 
 TESTS = Path(__file__).parent
 
@@ -94,6 +94,12 @@ def test_shares_are_the_batch_without_gap_or_overlap(count):
     whole = list(Order(40, 8, 3, 2, 6))
     parts = [list(Order(40, 8, 3, 2, 6, Processes(rank, count).share(8))) for rank in range(count)]
     assert [sum((part[k] for part in parts), []) for k in range(4)] == whole
+
+
+def test_only_the_first_writes_what_follows_a_run(monkeypatch):
+    for rank, expected in ((None, True), ("0", True), ("1", False)):
+        monkeypatch.setenv("RANK", rank) if rank else monkeypatch.delenv("RANK", raising=False)
+        assert is_first() == expected
 
 
 def test_alone_there_is_nothing_to_wait_for(monkeypatch):
