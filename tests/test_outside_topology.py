@@ -29,6 +29,18 @@ def test_symmetry_is_found_off_the_middle_too(model):
     assert np.linalg.norm(image - outside.mean, axis=-1).max() < 1e-3
 
 
+def test_symmetry_is_found_where_one_side_has_more_vertices():
+    """The median of x is then off the plane of symmetry, and comes to it in rounds."""
+    random = np.random.default_rng(0)
+    left = random.uniform(0, 1, (300, 3)) * [70, 200, 100]
+    more = left[:60] + random.normal(size=(60, 3))
+    mean = np.concatenate([left, left * [-1, 1, 1], more]) + [3, 0, 0]
+    faces = np.array([[0, 1, 2, -1]], np.int32)
+    empty = np.zeros((0, len(mean), 3))
+    found = topology(OutsideModel("x", "", mean, empty, empty, faces)).mirror
+    assert (found[:300] == np.arange(300, 600)).all() and (found[600:] >= 300).all() and (found[600:] < 600).all()
+
+
 def test_the_chart_looks_like_a_face_from_the_front(model):
     found = topology(model[0])
     uv = found.landmarks["68"].points(found.uv)

@@ -89,6 +89,14 @@ def test_a_truncated_shard_is_named(folder, share):
         Shards([path])
 
 
+def test_a_shard_that_was_cut_within_zeros_is_named_too(tmp_path):
+    path = tmp_path / "x.tar"
+    shards.write(path, [("a", {"x.npy": shards.npy(np.zeros(2000))})])
+    path.write_bytes(path.read_bytes()[:8192])
+    with pytest.raises(AssetError, match="it ends within a.x.npy"):
+        Shards([path])
+
+
 def test_what_is_no_shard_or_lacks_a_field_is_named(folder):
     with pytest.raises(AssetError, match="no such shard"):
         Shards([folder / "none.tar"])

@@ -53,7 +53,9 @@ def _mirror(mean: np.ndarray) -> np.ndarray:
     from scipy.spatial import cKDTree
 
     tree, middle = cKDTree(mean), float(np.median(mean[:, 0]))
-    for _ in range(3):
-        nearest = tree.query(mean * [-1, 1, 1] + [2 * middle, 0, 0])[1]
+    for _ in range(30):
+        nearest, before = tree.query(mean * [-1, 1, 1] + [2 * middle, 0, 0])[1], middle
         middle = float(np.median(mean[:, 0] + mean[nearest, 0])) / 2
+        if abs(middle - before) < 1e-6:
+            break
     return nearest.astype(np.int32)
