@@ -175,20 +175,43 @@ def test_fine_modes_follow_from_coarse_codes():
     np.testing.assert_allclose(found, signs[:, None, None, None] * found[:, :, ::-1], atol=1e-6)
 
 
-def test_rare_tones_count_more_and_tones_are_shrunk_to_the_mean():
+def test_tones_keep_their_brightness_and_half_of_their_colour_is_called_light():
+    random = np.random.default_rng(0)
+    bright = np.where(random.uniform(size=800) < 0.1, -1.2, 0) + 0.15 * random.standard_normal(800)
+    seen = np.exp(bright)[:, None] * 1.7 * np.array([0.4, 0.25, 0.18])
+    skin = tones.skin(seen)
+    np.testing.assert_allclose(np.ptp(np.log(skin) @ tones.AXES[0]), np.ptp(bright), rtol=1e-6)
+    fair = np.log(skin) @ tones.AXES[0]
+    assert np.quantile(fair, tones.FAIR_SHARE) == pytest.approx(np.log(tones.PATCHES[0]) @ tones.AXES[0])
+    dim = tones.PATCHES * np.array([[1.0], [0.5]])  # what is the light patch stays it, whatever the dark one's exposure
+    np.testing.assert_allclose(tones.skin(np.repeat(dim, [9, 1], 0))[0], tones.PATCHES[0], rtol=1e-6)
+    warm = seen.copy()
+    warm[:100] *= [1.2, 1.0, 0.8]
+    moved = np.log(tones.skin(warm)[:100] / skin[:100]) @ tones.AXES.T
+    share = tones.PEOPLE**2 / (tones.PEOPLE**2 + tones.BALANCE**2)
+    assert moved[:, 1].mean() == pytest.approx(share * np.log(1.2), abs=0.02)
+    assert moved[:, 2].mean() == pytest.approx(share * np.log(0.8), abs=0.02)
+
+
+def test_rare_tones_count_more():
     random = np.random.default_rng(0)
     own = np.exp(np.where(random.uniform(size=800) < 0.1, -1.2, 0) + 0.15 * random.standard_normal(800))
-    exposure = np.exp(tones.EXPOSURE * random.standard_normal(800))
-    seen = (own * exposure)[:, None] * np.array([0.4, 0.25, 0.18]) * np.exp(0.02 * random.standard_normal((800, 3)))
-    skin = tones.skin(seen)
-    bright = np.log(skin @ delight.LUMINANCE)
-    centred = bright - bright.mean()
-    error = np.std(centred - np.log(own) + np.log(own).mean())
-    raw = np.log(seen @ delight.LUMINANCE)
-    assert error < 0.9 * np.std(raw - raw.mean() - np.log(own) + np.log(own).mean())
-    assert np.quantile(skin @ delight.LUMINANCE, tones.FAIR_SHARE) == pytest.approx(tones.FAIR)
-    weights, dark = tones.rarity(skin), own < 0.5
+    weights, dark = tones.rarity(own[:, None] * np.array([0.4, 0.25, 0.18])), own < 0.5
     assert weights[dark].mean() > 2 * weights[~dark].mean() and weights.mean() == pytest.approx(1)
+
+
+def test_one_side_is_not_lighter_than_the_other(zones):
+    albedo = painted()
+    sided = albedo * np.linspace(0.8, 1.2, SIZE, dtype=np.float32)[None, :, None]
+    even = zones.balanced(sided, np.ones((SIZE, SIZE), np.float32))
+    middle = zones.bare.copy()
+    middle[:, :12] = middle[:, -12:] = False  # a smooth difference is not followed all the way to the border
+    before, after = (np.abs(np.log(values[..., 1] / albedo[..., 1]))[middle] for values in (sided, even))
+    assert after.mean() < 0.35 * before.mean()
+    mole = albedo.copy()
+    mole[30:32, 20:22] *= 0.3
+    kept = zones.balanced(mole, np.ones((SIZE, SIZE), np.float32))
+    assert kept[30:32, 20:22].mean() < 0.45 * kept[30:32, 42:44].mean()
 
 
 def test_authored_gloss_is_symmetric_and_orders_the_regions():
@@ -223,7 +246,6 @@ def test_a_broken_shard_is_one_clear_line(tmp_path):
     path.write_bytes(b"nothing")
     with pytest.raises(AssetError, match="remove it to start afresh"):
         _read(path)
-    assert _read(tmp_path / "none.npz") is None
 
 
 def test_sets_are_joined_in_order(face):
@@ -231,3 +253,52 @@ def test_sets_are_joined_in_order(face):
     both = joined([charts, charts.take(np.array([2, 0]))])
     assert both.names.tolist() == ["toy/0.jpg", "toy/1.jpg", "toy/2.jpg", "toy/2.jpg", "toy/0.jpg"]
     np.testing.assert_array_equal(both.colours[4], charts.colours[0])
+
+
+def people(face, count, seed=0):
+    """Charts of people who differ in tone and in a mark on both cheeks, each in a light of their own; and the mark."""
+    random = np.random.default_rng(seed)
+    y, x = (np.mgrid[0:SIZE, 0:SIZE] + 0.5) / SIZE
+    mark = np.exp(-(((np.abs(x - 0.5) - 0.25) / 0.08) ** 2) - ((y - 0.55) / 0.08) ** 2).astype(np.float32)
+    strength, bright = random.standard_normal(count), 0.25 * random.standard_normal(count)
+    charts = [
+        photographed(face, painted() * (1 - 0.1 * s * mark[..., None]), np.exp(b) * np.array([0.34, 0.2, 0.15]), light[None])
+        for s, b, light in zip(strength, bright, lights(count, seed + 1))
+    ]
+    return joined(charts), mark
+
+
+def test_the_whole_way_finds_what_people_differ_in_and_no_light(face):
+    from likeness.fit.albedo import Config, learn
+
+    charts, mark = people(face, 40)
+    model, notes = learn(charts, toy.head(), np.zeros(51), Config(modes=4, few=20, imputations=5), "toy", lambda line: None)
+    assert notes["photos"] >= 36 and model.size == SIZE and model.codes == 4
+    mean = model.texture(np.zeros(4))
+    np.testing.assert_allclose(mean, mean[:, ::-1], atol=1e-6)
+    modes = np.concatenate([model.half_modes, model.symmetry[:, None, None, None] * model.half_modes[:, :, ::-1]], 2)
+    bare = Zones.of(toy.head().topology("base"), toy.head().layout, SIZE).bare
+    skin = (mark > 0.02) | bare
+    planted = (mark - mark[skin].mean())[skin]  # a tone that differs all over is another mode
+    basis_, _ = np.linalg.qr((modes[..., 1][:, skin] - modes[..., 1][:, skin].mean(1, keepdims=True)).T)
+    assert np.linalg.norm(basis_.T @ planted) > 0.9 * np.linalg.norm(planted)
+    one_sided = np.abs(modes[model.symmetry < 0][:, bare])
+    assert not one_sided.size or one_sided.mean() < 0.004  # lights came from all sides: hardly any of it is in the model
+
+
+def test_more_modes_come_nearer_to_a_face_in_the_span(face, zones):
+    from likeness.assets.albedo import AlbedoModel
+    from likeness.fit.span import Span
+
+    _, mark = people(face, 1)
+    tone = np.array([0.34, 0.2, 0.15], np.float32)
+    mean = color.srgb_from_linear(painted() * tone)
+    modes = np.stack([np.full_like(mean, 0.05), -0.1 * np.repeat(mark[..., None], 3, -1)])
+    model = AlbedoModel.of(mean, modes, np.ones(2), np.full((32, 32), 0.1))
+    shown = model.texture(np.array([0.5, 1.0]))
+    charts = photographed(face, shown, np.ones(3), lights(1, 5))
+    errors, angle = Span.of(model, face, zones).errors(charts, 0, (0, 1, 2))
+    assert errors[2] < 0.4 * errors[0] and errors[2] < 0.01 and errors[1] <= errors[0] + 1e-4
+    assert -90 < angle < 90
+    hidden = Charts(charts.colours, 0 * charts.trust, charts.normals, charts.names)
+    assert Span.of(model, face, zones).errors(hidden, 0, (0,)) is None

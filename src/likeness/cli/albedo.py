@@ -23,7 +23,7 @@ class Albedo:
     """Folder of fits made by `likeness label`."""
     data: Path | None = None
     """Data folder that holds photos/; by default LIKENESS_DATA."""
-    sets: dict[str, int] = field(default_factory=lambda: {"officials": 600, "stylegan": 600, "sfhq": 600, "gan": 600})
+    sets: dict[str, int] = field(default_factory=lambda: {"officials": 500, "stylegan": 600, "gan": 800, "sfhq": 400})
     """Photo sets and how many photos of each, at most. gan states no licence: with 0 photos of it the model does without."""
     modes: int = 60
     """Modes of the model."""
@@ -62,13 +62,13 @@ def unwrapped(photos: Path, split: str, sets: dict[str, int], targets: Path, out
     from likeness.data.folder import read_set
     from likeness.fit import charts
 
-    random, pieces, expressions = np.random.default_rng(seed), [], []
+    pieces, expressions = [], []
     with Progress(transient=True) as bar:
         for name, most in sets.items():
             if most < 1:
                 continue
             listing = read_set(photos, name, split, targets)
-            rows = random.permutation(charts.frontal(listing))[:most]
+            rows = np.random.default_rng(seed).permutation(charts.frontal(listing))[:most]
             task = bar.add_task(f"unwrapping {name}", total=len(rows))
             pieces.append(charts.unwrap_listing(listing, rows, builtin.load(), size, output / split,
                                                 lambda done, total, task=task: bar.update(task, completed=done)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -30,7 +31,7 @@ DIM = 0.015
 """Linear brightness of the skin in a photo below which 8 bits have too few steps."""
 INSIDE, DEEP = (0.20, 0.055, 0.05), 0.03
 """The mouth's inside, authored, linear RGB, and the share of the chart over which the lips' colour goes over into it."""
-REJECTED = 0.30
+REJECTED = 0.40
 """Share of bare skin that may look foreign before a photo is left out: glasses, hands, microphones, hard shadows."""
 
 
@@ -51,7 +52,7 @@ class Config:
     few: int = 250
     rounds: int = 3
     passes: int = 2
-    imputations: int = 25
+    imputations: int = 16
     seed: int = 0
 
 
@@ -122,13 +123,17 @@ def learn(
         progress(f"pass {step + 1}: {len(known.rows)} of {len(charts)} photos kept")
         varied = vary(known, zones, config, progress)
         if step + 1 < config.passes:
-            before = known
-            known = skins(face, zones, charts, before.rows, lambda photo: varied.albedo(photo) / before.tones[photo])
+            known = skins(face, zones, charts, known.rows, partial(_own, varied, known.tones))
     mean = inside(varied.mean, zones)
     modes = varied.modes * (zones.part != BAG)[..., None]
     deviation = (100 * varied.found.deviation).round(3).tolist()
     notes = {"photos": len(known.rows), "deviation %": deviation, "noise %": round(100 * varied.found.noise**0.5, 3)}
-    return AlbedoModel.of(mean, modes, varied.found.symmetry, gloss(topology, GLOSS), licence), notes
+    return AlbedoModel.of(mean, modes, varied.found.symmetry, gloss(topology, min(GLOSS, size)), licence), notes
+
+
+def _own(varied: Varied, tones: np.ndarray, photo: int) -> np.ndarray:
+    """A photo's albedo as the modes have it, relative to its tone."""
+    return varied.albedo(photo) / tones[photo]
 
 
 def mean_relative(face: Face, zones: Zones, charts: Charts, config: Config, progress: Callable[[str], None]) -> np.ndarray:
@@ -151,7 +156,7 @@ def mean_relative(face: Face, zones: Zones, charts: Charts, config: Config, prog
 
 
 def fused(
-    values: np.ndarray, trust: np.ndarray, weights: np.ndarray, width: float = 0.2, rounds: int = 5
+    values: np.ndarray, trust: np.ndarray, weights: np.ndarray, width: float = 0.2, rounds: int = 4
 ) -> tuple[np.ndarray, np.ndarray]:
     """Robust mean (S, S, C) of maps (n, S, S, C) and their mirror images by reweighting (Cauchy), and summed trust (S, S).
 
@@ -188,7 +193,7 @@ def skins(
         trust = charts.trust[row] / np.float32(255) * zones.learned
         own = zones.trust(found, albedo, trust)
         if (tone > DIM).all() and zones.foreign(own, trust) < REJECTED:
-            maps.append(np.clip(found, 0, 60000).astype(np.float16))
+            maps.append(np.clip(zones.balanced(found, trust * own), 0, 60000).astype(np.float16))
             trusts.append(np.rint(255 * trust * own).astype(np.uint8))
             seen.append(tone)
             kept.append(row)

@@ -127,31 +127,35 @@ def unwrap_listing(
     Args:
         listing: A set's photos with their targets (`data.folder.read_set`).
         rows: Which of them.
-        folder: For the shards; another choice of photos needs another folder.
+        folder: For the shards; photos that are in one are not unwrapped again.
         progress: Called with the number of photos done and to do.
 
     Raises:
         AssetError: When a photo or a shard cannot be read.
     """
-    unwrapper, targets = Unwrapper(model, size), listing.targets
     folder.mkdir(parents=True, exist_ok=True)
-    pieces = []
-    for start in range(0, len(rows), SHARD):
-        chosen = rows[start : start + SHARD]
+    shards = [_read(path) for path in sorted(folder.glob(f"{listing.name}-*[0-9].npz"))]
+    pieces = [shard for shard in shards if shard.trust.shape[1] == size]
+    done = {str(name) for piece in pieces for name in piece.names}
+    wanted = [f"{listing.name}/{listing.files[i]}" for i in rows]
+    missing = [i for i, name in zip(rows, wanted) if name not in done]
+    unwrapper = Unwrapper(model, size)
+    for start in range(0, len(missing), SHARD):
+        chosen = missing[start : start + SHARD]
+        parts = [_unwrap(unwrapper, listing, i) for i in chosen]
         names = np.array([f"{listing.name}/{listing.files[i]}" for i in chosen])
-        path = folder / f"{listing.name}-{start // SHARD:03d}.npz"
-        known = _read(path)
-        if known is None or len(known) != len(names) or (known.names != names).any() or known.trust.shape[1] != size:
-            parts = []
-            for i in chosen:
-                image = picture(listing.root / listing.name / listing.files[i])
-                view = View(*(targets[k][i] for k in ("rotation", "translation", "focal", "principal")), image.shape[:2])
-                parts.append(unwrapper(image, targets["identity"][i], targets["expression"][i], view, listing.points[i, :, :2]))
-            known = Charts(*(np.stack(values) for values in zip(*parts)), names)
-            _write(path, known)
-        pieces.append(known)
-        progress(start + len(chosen), len(rows))
-    return joined(pieces)
+        pieces.append(Charts(*(np.stack(values) for values in zip(*parts)), names))
+        _write(folder / f"{listing.name}-{len(shards) + start // SHARD:03d}.npz", pieces[-1])
+        progress(start + len(chosen), len(missing))
+    found = joined(pieces)
+    place = {str(name): k for k, name in enumerate(found.names)}
+    return found.take(np.array([place[name] for name in wanted], int))
+
+
+def _unwrap(unwrapper: Unwrapper, listing: Listing, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    targets, image = listing.targets, picture(listing.root / listing.name / listing.files[row])
+    view = View(*(targets[key][row] for key in ("rotation", "translation", "focal", "principal")), image.shape[:2])
+    return unwrapper(image, targets["identity"][row], targets["expression"][row], view, listing.points[row, :, :2])
 
 
 def joined(pieces: Sequence[Charts]) -> Charts:
@@ -178,9 +182,7 @@ def frontal(listing: Listing, largest: float = 40.0) -> np.ndarray:
     return np.flatnonzero(listing.targets["known"] & (np.abs(yaw) < largest))
 
 
-def _read(path: Path) -> Charts | None:
-    if not path.exists():
-        return None
+def _read(path: Path) -> Charts:
     try:
         with np.load(path, allow_pickle=False) as file:
             return Charts(*(file[field.name] for field in fields(Charts)))
@@ -189,6 +191,6 @@ def _read(path: Path) -> Charts | None:
 
 
 def _write(path: Path, charts: Charts) -> None:
-    beside = path.with_name(path.name + ".part.npz")
+    beside = path.with_name(path.stem + "-part.npz")
     np.savez(beside, **{field.name: getattr(charts, field.name) for field in fields(Charts)})
     beside.replace(path)

@@ -1,8 +1,9 @@
 """Which part of a photo's skin colour is skin and which is light, and which tones a photo stands for.
 
-A photo shows the product of both. Convention: cameras expose and balance well on average, with the errors stated below, so that
-the colour seen, shrunk towards the mean of all by the share of its variance that those errors explain, is the skin's; and
-the level of all is such that fair skin has the reflectance that is measured on it.
+A photo shows the product of both, so that a convention must tell them apart. Brightness: exposure varies between portraits, which
+widens the spread of tones, and leans towards middle grey, which narrows it; the two are taken to cancel. The level of all is such
+that fair skin has the reflectance that is measured on it. Colour: the ratios of channels are drawn to those of measured skin of
+that brightness, as far as cameras' white balance errs more than people differ.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import numpy as np
 
 from likeness.fit.delight import LUMINANCE
 
-EXPOSURE, BALANCE = 0.20, (0.05, 0.08)
-"""Standard deviations of the light's logarithm between portraits: brightness, red over green, blue over green. Ours."""
-FAIR, FAIR_SHARE = 0.35, 0.75
-"""Luminance of fair skin (the patch "light skin" of the Macbeth chart has 0.35), and the quantile of all tones that is fair."""
+PATCHES = np.array([[0.539, 0.305, 0.223], [0.171, 0.084, 0.058]])
+"""Light and dark skin on the Macbeth ColorChecker, linear RGB (from sRGB 194 150 130 and 115 82 68)."""
+FAIR_SHARE = 0.75
+"""Quantile of the brightness of all tones that is the light patch's."""
+PEOPLE, BALANCE = 0.08, 0.10
+"""Standard deviations of the logarithms of red over green and blue over green: between people of one brightness, and of the
+light's colour between portraits. Ours."""
 AXES = np.array([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [0.0, -1.0, 1.0]])
 """From logarithms of RGB to those of brightness, red over green, blue over green."""
 BINS, MOST = 12, 8.0
@@ -23,15 +27,13 @@ BINS, MOST = 12, 8.0
 
 def skin(seen: np.ndarray) -> np.ndarray:
     """The skin's own tone (n, 3), linear RGB, of tones seen in light (n, 3), by the convention above."""
-    values = np.log(seen) @ AXES.T
-    middle = np.median(values, 0)
-    total = np.cov(values.T)
-    light = np.diag(np.square([EXPOSURE, *BALANCE]))
-    eigenvalues, vectors = np.linalg.eigh(total - light)
-    own = (vectors * np.maximum(eigenvalues, 0)) @ vectors.T
-    shrunk = middle + (values - middle) @ np.linalg.solve(total, own)
-    tones = np.exp(shrunk @ np.linalg.inv(AXES).T)
-    return tones * FAIR / np.quantile(tones @ LUMINANCE, FAIR_SHARE)
+    values, patches = np.log(seen) @ AXES.T, np.log(PATCHES) @ AXES.T
+    bright = values[:, 0] - np.quantile(values[:, 0], FAIR_SHARE) + patches[0, 0]
+    slope = (patches[1, 1:] - patches[0, 1:]) / (patches[1, 0] - patches[0, 0])
+    usual = patches[0, 1:] + (bright - patches[0, 0])[:, None] * slope
+    special = values[:, 1:] - usual
+    special = (special - np.median(special, 0)) * PEOPLE**2 / (PEOPLE**2 + BALANCE**2)
+    return np.exp(np.concatenate([bright[:, None], usual + special], 1) @ np.linalg.inv(AXES).T)
 
 
 def rarity(tones: np.ndarray) -> np.ndarray:

@@ -22,6 +22,10 @@ BARE, BEARDED, FEATURE = (0.42, 0.32, 0.28), (1.6, 0.6, 0.5), (1.6, 0.9, 0.9)
 """Logarithms by which a place may be darker and brighter than the mean, and differ in red over green or blue over green."""
 ASYMMETRY = 0.45
 """Logarithm by which mirror places of bare skin may differ in brightness: beyond, one lies in a shadow or a highlight."""
+PALE = 0.85
+"""Brightness relative to the tone below which bare skin is never expected, though most photos may show hair at its borders."""
+SIDES = 0.08
+"""Share of the chart over which a difference of brightness between the two sides of the face is called light."""
 NEIGHBOURS = 0.008
 """Share of the chart around a stranger that is doubted too: its edge is a mixture."""
 BEARD_TOP, THROAT = 0.50, (0.86, 0.90)
@@ -103,7 +107,8 @@ class Zones:
             trust: (S, S) in [0, 1], of the photo.
         """
         logs = np.log(np.maximum(found, 0) + DARKEST) - np.log(albedo + DARKEST)
-        bright = np.log(np.maximum(found @ LUMINANCE, 0) + DARKEST) - np.log(albedo @ LUMINANCE + DARKEST)
+        expected = np.maximum(albedo @ LUMINANCE, np.where(self.bare, np.float32(PALE), 0))
+        bright = np.log(np.maximum(found @ LUMINANCE, 0) + DARKEST) - np.log(expected + DARKEST)
         red, blue = logs[..., 0] - logs[..., 1], logs[..., 2] - logs[..., 1]
         sure = self.bare & (trust > 0.7)
         if sure.sum() > 100:  # the person's own habit: ruddy or pale
@@ -117,6 +122,25 @@ class Zones:
         width = max(3, int(2 * NEIGHBOURS * found.shape[0]) | 1)
         eroded = cv2.erode(result, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
         return np.where(self.bare, eroded, result).astype(np.float32)
+
+    def balanced(self, found: np.ndarray, trust: np.ndarray) -> np.ndarray:
+        """Colours (S, S, 3) without what makes one side of the bare skin lighter than the other over more than `SIDES`.
+
+        By convention that is light: harmonics leave some of it where a shadow has an edge. Moles and freckles stay.
+
+        Args:
+            trust: (S, S) in [0, 1].
+        """
+        logs = np.log(np.maximum(found @ LUMINANCE, 0) + DARKEST)
+        weight = trust * self.bare
+        weight = np.minimum(weight, weight[:, ::-1])
+        step = 4  # smooth: a quarter of the resolution will do
+        away, mass = (
+            cv2.GaussianBlur(values[::step, ::step].astype(np.float32), (0, 0), SIDES * len(found) / step)
+            for values in (weight * (logs - logs[:, ::-1]) / 2, weight)
+        )
+        away = cv2.resize(away / (mass + 0.02), trust.shape)
+        return found * np.exp(-away)[..., None]
 
     def foreign(self, kept: np.ndarray, trust: np.ndarray) -> float:
         """Share of the core that looks like something else, of `trust`'s answer and the photo's own trust, (S, S) each."""
