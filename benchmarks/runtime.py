@@ -18,6 +18,7 @@ from likeness.photos.detect import Detection, face_frame, square
 from likeness.runtime.decode import Decoder
 from likeness.runtime.detect import Finder
 from likeness.runtime.encode import Encoder, Estimate
+from likeness.runtime.landmarks import Landmarker
 
 BUDGET = {"find at 640 px": 4.0, "network and decode base": 2.5}
 """Milliseconds that the project aims at; the regressor's begin with the crop."""
@@ -29,7 +30,7 @@ def parts() -> dict[str, Callable[[], object]]:
     photo = cv2.resize(random.integers(0, 255, (60, 80, 3), dtype=np.uint8), (640, 480))
     face = Detection((200, 120, 360, 280), 0.1, 1.0)
     finder, encoder, base, dense = Finder(), Encoder(), Decoder("base"), Decoder("dense")
-    estimate = encoder.encode(photo, face)
+    estimate, look = encoder.encode(photo, face), Landmarker()
     cutout = crop.crop(photo, face.box, face.roll).image[None]
 
     def network() -> list[np.ndarray]:
@@ -46,6 +47,7 @@ def parts() -> dict[str, Callable[[], object]]:
         "crop, network and decode base": lambda: base.decode(*_codes(encoder.encode(photo, face, 1))),
         "crop, network and decode dense": lambda: dense.decode(*_codes(encoder.encode(photo, face, 1))),
         "find at 640 px": lambda: finder.find(photo),
+        "landmarks with their spread": lambda: look(photo, face),
     }
 
 

@@ -84,3 +84,30 @@ def test_spreads_are_measured_against_photos_and_renders(tmp_path, monkeypatch, 
     assert table["few"]["sigma"] == pytest.approx(400 / eyes[2], rel=1e-4)
     assert table["few"]["within_1"] == 100 and table["few"]["factor"] == pytest.approx(0.75, rel=1e-3)
     assert 40 < eyes[2] < 53, "half a pixel for a mm, turned or not"
+
+
+def test_rows_of_the_landmark_network_and_of_the_regressor_look_at_given_and_at_found_boxes(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from likeness.photos.detect import Detection
+    from likeness.runtime import landmarks
+    from likeness.types import Landmarks
+
+    points = np.zeros((1, 478, 3))
+    points[0, :, 0], points[0, :, 1] = np.linspace(20, 60, 478), 30
+    found = Detection((0, 0, 10, 10), 0.0, 1.0)
+    image = np.zeros((4, 4, 3), np.uint8)
+
+    def answer(image, face):
+        return np.full((478, 2), face.side)
+
+    monkeypatch.setattr(evaluate, "photo", lambda path: image)
+    monkeypatch.setattr(evaluate, "found_face", lambda image, points: found)
+    monkeypatch.setattr(landmarks, "Landmarker", lambda path: lambda image, face: Landmarks(answer(image, face), None))
+    monkeypatch.setattr(evaluate, "encoder", lambda model: lambda image, face: SimpleNamespace(codes=face, view=image))
+    bench = SimpleNamespace(decode=lambda codes, view: 2 * answer(view, codes))
+    predict = evaluate._predictors(bench, evaluate.EvaluateLandmarks(), [tmp_path / "a.jpg"], points)
+    sides = {name: act(0)[0, 0] for name, act in predict.items()}
+    assert sides == pytest.approx({
+        "landmark network": 40, "landmark network, boxes found": 10, "regressor": 80, "regressor, boxes found": 20,
+    })  # fmt: skip

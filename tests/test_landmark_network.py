@@ -1,6 +1,7 @@
 """The landmark network: its likelihood and recipe, its exported graph, and looking at a photo with it."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -172,3 +173,35 @@ def test_spreads_are_in_photo_pixels_and_grow_where_looks_disagree(photo):
     landmarker.session = Doubtful()
     doubtful = landmarker(photo, Detection((110, 60, 190, 140), 0.0, 1.0)).sigma
     assert doubtful[7] > 10 * size and doubtful[8] < 4 * size
+
+
+def test_the_command_trains_resumes_and_exports(tmp_path):
+    import cv2
+
+    from likeness.cli.points import Points as Config
+    from likeness.cli.points import points as run
+    from likeness.cli.regressor import SETTINGS
+
+    random = np.random.default_rng(2)
+    names = [f"0000{i}.jpg" for i in (1, 2, 3)]
+    (tmp_path / "photos/sfhq").mkdir(parents=True)
+    for name in names:
+        cv2.imwrite(str(tmp_path / "photos/sfhq" / name), random.integers(0, 255, (256, 256, 3), dtype=np.uint8))
+    points = np.concatenate([random.uniform(60, 200, (3, 478, 2)), random.uniform(-20, 20, (3, 478, 1))], -1)
+    points[:, 33, :2], points[:, 263, :2] = (90, 110), (160, 110)
+    np.savez(tmp_path / "photos/sfhq.landmarks478.npz", name=names, points=points)
+    config = Config(
+        tmp_path / "run", tmp_path, ("sfhq",), steps=2, stop=1, stretched=0.5,
+        settings=replace(SETTINGS, batch=2, workers=0, save_every=1), export=tmp_path / "points.onnx", factor=0.5,
+    )  # fmt: skip
+    run(config)
+    first = (tmp_path / "points.onnx").read_bytes()
+    run(config)
+    assert (tmp_path / "points.onnx").read_bytes() != first, "the second call went on with the second step"
+    facts = {entry.key: entry.value for entry in onnx.load(tmp_path / "points.onnx").metadata_props}
+    assert facts["likeness.kind"] == "points" and facts["likeness.spread"] == "0.5"
+    assert facts["sources"] == "photo sets sfhq" and facts["licence"].startswith("Apache-2.0")
+    narrow = Landmarker(tmp_path / "points.onnx").session.run(None, {"image": _batch()["image"].numpy()})[1]
+    run(replace(config, export_only=True, factor=1.0))
+    wide = Landmarker(tmp_path / "points.onnx").session.run(None, {"image": _batch()["image"].numpy()})[1]
+    np.testing.assert_allclose(wide, 2 * narrow, rtol=1e-2)

@@ -160,6 +160,10 @@ SHIPPED: dict[str, Shipped] = {
     "skin colours": Shipped(
         "photos/skin.safetensors", "which colours are skin", "Apache-2.0", ("ict", "mediapipe", *_PHOTOS), "likeness train skin",
     ),
+    "landmark network": Shipped(
+        "runtime/points.onnx", "crop to 478 landmarks and how sure each is", "Apache-2.0", ("ict", "mediapipe", *_PHOTOS),
+        "likeness train points",
+    ),
     "base decoder": Shipped(
         "runtime/decoder-base.onnx", "codes to vertices, normals and pixels", "Apache-2.0", ("ict",),
         "likeness train decoder",

@@ -1,4 +1,4 @@
-"""`likeness evaluate landmarks | shape | scan`: the regressor beside its teacher and beside the bare mean face."""
+"""`likeness evaluate landmarks | shape | scan`: what ships beside its teacher and beside the bare mean face."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ class EvaluateLandmarks:
     """test or validation."""
     model: Path | None = None
     """The regressor's ONNX file; by default the one that ships."""
+    points: Path | None = None
+    """The landmark network's ONNX file; by default the one that ships."""
     teacher: bool = True
     """Fit the given dense landmarks too, as the rows to compare with."""
     limit: int = 1000
@@ -159,22 +161,30 @@ class Bench:
         return found
 
 
-def _predictors(bench: Bench, model: Path | None, paths: list[Path], points: np.ndarray) -> Predictors:
-    try:
-        encode = encoder(model)
-    except (ImportError, AssetError):
-        return {}  # not trained yet: the other rows still have their use
+def _predictors(bench: Bench, config: EvaluateLandmarks, paths: list[Path], points: np.ndarray) -> Predictors:
+    from likeness.runtime.landmarks import MODEL, Landmarker
 
-    def given(i: int) -> np.ndarray:
-        estimate = encode(photo(paths[i]), given_face(points[i]))
+    encode, look = encoder(config.model), Landmarker(config.points or MODEL)
+
+    def regressor(image: np.ndarray, face: Detection) -> np.ndarray:
+        estimate = encode(image, face)
         return bench.decode(estimate.codes, estimate.view)
 
-    def found(i: int) -> np.ndarray:
-        image = photo(paths[i])
-        estimate = encode(image, found_face(image, points[i]))
-        return bench.decode(estimate.codes, estimate.view)
+    def network(image: np.ndarray, face: Detection) -> np.ndarray:
+        return look(image, face).points
 
-    return {"regressor": given, "regressor, boxes found": found}
+    def given(act: Callable) -> Callable[[int], np.ndarray]:
+        return lambda i: act(photo(paths[i]), given_face(points[i]))
+
+    def found(act: Callable) -> Callable[[int], np.ndarray]:
+        def measured(i: int) -> np.ndarray:
+            image = photo(paths[i])
+            return act(image, found_face(image, points[i]))
+
+        return measured
+
+    return {"landmark network": given(network), "landmark network, boxes found": found(network),
+            "regressor": given(regressor), "regressor, boxes found": found(regressor)}  # fmt: skip
 
 
 def evaluate_landmarks(config: EvaluateLandmarks) -> None:
@@ -192,7 +202,7 @@ def evaluate_landmarks(config: EvaluateLandmarks) -> None:
     fold = np.arange(len(points)) % 2
     mapping = measure.fit_map(points, truth, fold)
     mine = np.flatnonzero(fold == (1 if config.split == "test" else 0))[: config.limit]
-    predict = _predictors(bench, config.model, [wild / "images" / str(names[i]) for i in mine], points[mine])
+    predict = _predictors(bench, config, [wild / "images" / str(names[i]) for i in mine], points[mine])
     found = {"given dense landmarks": points[mine, :, :2]} | bench.rows_of(points[mine], predict, config.teacher)
     rows: Rows = {}
     for name, dense in found.items():
@@ -205,7 +215,7 @@ def evaluate_landmarks(config: EvaluateLandmarks) -> None:
     listing = read_set(data / "photos", "sfhq", config.split)
     given = listing.points[: config.limit]
     paths = [data / "photos/sfhq" / name for name in listing.files[: config.limit]]
-    predict = _predictors(bench, config.model, paths, given)
+    predict = _predictors(bench, config, paths, given)
     found = bench.rows_of(given, predict, config.teacher)
     rows = {name: measure.dense(dense, given).row() for name, dense in found.items()}
     show(f"sfhq {config.split}, dense points, % of outer-eye distance", rows, config.output)
