@@ -20,10 +20,21 @@ from likeness.errors import AssetError
 from likeness.evaluate import landmarks, nme, pose, scans
 from likeness.evaluate.benchmark import heads, views
 from likeness.evaluate.benchmark.albedo import without_light
+from likeness.evaluate.benchmark.appearance import photo_numbers, skin_chart
 from likeness.evaluate.benchmark.items import (
-    SIDES, TONES, YAWS, Answer, Item, ItemSet, Shape, Truth, bin_of, lab, typology_angle,
+    SIDES,
+    TONES,
+    YAWS,
+    Answer,
+    Item,
+    ItemSet,
+    Shape,
+    Truth,
+    bin_of,
+    lab,
+    typology_angle,
 )  # fmt: skip
-from likeness.evaluate.benchmark.measure import Surfaces, head_measure, sight
+from likeness.evaluate.benchmark.measure import Surfaces, even, head_measure, sight
 from likeness.evaluate.layouts import aflw2000
 from likeness.geometry.rotation import to_euler
 from likeness.photos.detect import face_frame
@@ -62,10 +73,15 @@ def head_set(
         f"background and camera of their own kind and seed, a quarter of them covered. Skins: {skins[0].name}. "
         "Skin tone: typology angle (ITA) of the albedo's cheeks and forehead."
     )
+    metrics = (
+        "shape", "ratio", "distinct", "cover", "metrical", "points", "mouth", "pose", "texture", "tint", "photo", "apart",
+        "known", "alike", "found",
+    )  # fmt: skip
+    topology = model.topology("base")
+    skin = skin_chart(topology, heads.face_triangles(topology), SKIN_SIZE)
     return ItemSet(
         "heads", "Rendered heads", about, tuple(heads.items(model, skins, split, people, background)),
-        head_measure(surfaces, base), ("shape", "ratio", "distinct", "points", "mouth", "pose", "apart"),
-        shown=True, people=True,
+        head_measure(surfaces, base, skin), metrics, shown=True, people=True,
     )  # fmt: skip
 
 
@@ -77,7 +93,7 @@ def scan_set(data: Path, base: Shape, surfaces: Surfaces, count: int) -> ItemSet
         "nothing beyond him and is left out. Scan: Infinite, Lee Perry-Smith (CC BY 3.0)."
     )
     items = tuple(views.items(scan, background, count))
-    metrics = ("shape", "ratio", "distinct", "spread")
+    metrics = ("shape", "ratio", "distinct", "cover", "metrical", "photo", "spread", "alike")
     return ItemSet("scan", "Head scan", about, items, head_measure(surfaces, base), metrics, shown=True, people=True)
 
 
@@ -225,11 +241,6 @@ def _photo_item(name: str, person: str, path: Path, truth: Truth, points: np.nda
     return Item(name, person, partial(photo, path), truth, slices)
 
 
-def even(count: int, most: int) -> np.ndarray:
-    """At most so many of `count` rows, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)) if count else np.zeros(0, int)
-
-
 def lfpw_set(data: Path, split: str, most: int) -> ItemSet:
     """Photos with 68 points."""
     folder = data / "landmarks_lfpw"
@@ -271,9 +282,10 @@ def sfhq_set(data: Path, split: str, most: int) -> ItemSet:
     listing = read_set(data / "photos", "sfhq", SPLITS[split])
 
     def measure(item: Item, answer: Answer) -> dict[str, float]:
+        found = photo_numbers(answer, item)
         if answer.dense is None:
-            return {}
-        return {"dense": 100 * float(landmarks.dense(answer.dense[None], item.truth.dense[None]).faces[0])}
+            return found
+        return found | {"dense": 100 * float(landmarks.dense(answer.dense[None], item.truth.dense[None]).faces[0])}
 
     folder = data / "photos/sfhq"
     items = tuple(
@@ -282,7 +294,7 @@ def sfhq_set(data: Path, split: str, most: int) -> ItemSet:
         for i in even(len(listing.files), most)
     )  # fmt: skip
     about = "Held-out AI-generated photos, very varied. Skin tone is that of the picture, its light included."
-    return ItemSet("sfhq", "Varied photos (sfhq)", about, items, measure, ("dense",), shown=True)
+    return ItemSet("sfhq", "Varied photos (sfhq)", about, items, measure, ("dense", "photo", "alike"), shown=True)
 
 
 def aflw_set(data: Path) -> ItemSet:
@@ -327,7 +339,7 @@ def frames_set(data: Path, split: str, people: int) -> ItemSet:
     )  # fmt: skip
     about = "Up to twelve frames of each person, from several videos (YouTube Faces): is it the same neutral face in all of them?"
     title = "Steadiness over frames of a person"
-    return ItemSet("frames", title, about, items, lambda item, answer: {}, ("apart", "spread"), people=True)
+    return ItemSet("frames", title, about, items, lambda item, answer: {}, ("apart", "known", "spread", "alike", "found"), people=True)
 
 
 def photo_sets(data: Path, split: str, most: int, people: int) -> tuple[list[ItemSet], list[str]]:

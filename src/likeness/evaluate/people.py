@@ -122,3 +122,21 @@ def fall(before: Spread, after: Spread, rounds: int = 1000, seed: int = 0) -> tu
 
     low, high = np.percentile(share(chosen), [2.5, 97.5])
     return float(share(np.arange(count)[None])[0]), float(low), float(high)
+
+
+def outings(people: np.ndarray, videos: np.ndarray, rounds: int, seed: int = 0) -> list[tuple[list[int], int]]:
+    """Groups of photos of one person, one from each video, each with a photo of somebody else: photo numbers, and the number
+    of the stranger.
+
+    Args:
+        people, videos: (n,) of each photo.
+        rounds: So many groups.
+        seed: Chooses them.
+    """
+    random, names, found = np.random.default_rng(seed), np.unique(people), []
+    for _ in range(rounds):
+        person, other = random.choice(names, 2, replace=False)
+        rows = np.flatnonzero(people == person)
+        group = [int(random.choice(rows[videos[rows] == video])) for video in np.unique(videos[rows])]
+        found.append((group, int(random.choice(np.flatnonzero(people == other)))))
+    return found

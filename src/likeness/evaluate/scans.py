@@ -126,6 +126,7 @@ class ScanErrors:
         signed: (n,) mm along the scan's normals, positive where the mesh lies outside the scan.
         weights: (n,) mm^2 of surface that each point stands for.
         rows: (n,) scan vertices that were compared.
+        coverage: Share of what counts of the scan that was compared, by area: a mesh that ends early covers little.
     """
 
     mean: float
@@ -133,6 +134,7 @@ class ScanErrors:
     signed: np.ndarray
     weights: np.ndarray
     rows: np.ndarray
+    coverage: float
 
 
 def measured(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
@@ -154,35 +156,38 @@ def measured(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
 
 
 def scan_errors(
-    vertices: np.ndarray, triangles: np.ndarray, landmarks: np.ndarray, scan: Scan, steps: int = 20, kept: float = 0.9
-) -> ScanErrors:
+    vertices: np.ndarray, triangles: np.ndarray, landmarks: np.ndarray, scan: Scan, steps: int = 20, kept: float = 0.9,
+    scale: bool = True,
+) -> ScanErrors:  # fmt: skip
     """Align a mesh to a scan by similarity and measure the scan's points to its surface.
 
     Iterated closest points with scale, begun at seven landmarks; the worst tenth of the pairs and those at the mesh's
     border do not steer the alignment. Scan points where the mesh has ended are left out.
 
     Args:
-        vertices: (V, 3) neutral shape, any unit.
+        vertices: (V, 3) neutral shape, any unit; mm without `scale`.
         triangles: (T, 3) of the skin, without eyeballs and mouth bag.
         landmarks: (7, 3) the mesh's points that correspond to the scan's.
         scan: The scan.
         steps: At most so many rounds of alignment.
         kept: Share of pairs used in each.
+        scale: Whether the size is free; else the size of the face must be right.
     """
     used, triangles = np.unique(triangles, return_inverse=True)
     triangles, vertices = triangles.reshape(-1, 3), np.asarray(vertices, np.float64)[used]
-    start = similarity(np.asarray(landmarks, np.float64), scan.landmarks)
+    start = similarity(np.asarray(landmarks, np.float64), scan.landmarks, scale=scale)
     rows, areas = measured(scan)
     points, normals = scan.vertices[rows], vertex_normals(scan.vertices, scan.triangles)[rows]
     some = slice(None, None, max(1, len(rows) // STEERING))
     laid = lay_onto(
-        vertices, triangles, points[some], start=start, scale=True, normals=normals[some], weights=areas[some], kept=kept,
+        vertices, triangles, points[some], start=start, scale=scale, normals=normals[some], weights=areas[some], kept=kept,
         steps=steps,
     )  # fmt: skip
     found, good = partners(laid.vertices, triangles, points, normals, border_vertices(triangles))
     signed = ((found.points - points) * normals).sum(1)[good]
     distances, weights = found.distances[good], areas[good]
-    return ScanErrors(float(np.average(distances, weights=weights)), weighted_median(distances, weights), signed, weights, rows[good])
+    mean, median = float(np.average(distances, weights=weights)), weighted_median(distances, weights)
+    return ScanErrors(mean, median, signed, weights, rows[good], float(weights.sum() / areas.sum()))
 
 
 def scan_distinctiveness(predicted: ScanErrors, mean: ScanErrors) -> float:

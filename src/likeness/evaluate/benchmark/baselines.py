@@ -47,11 +47,11 @@ def fit_pose(places: np.ndarray, pixels: np.ndarray, size: tuple[int, int]) -> V
 
 
 def shape_of(model: Builtin, neutral: np.ndarray, level: str = "base") -> Shape:
-    """Neutral vertices (V, 3) of the face model at a level, as any method's shape."""
+    """Neutral vertices (V, 3) mm of the face model at a level, as any method's shape."""
     topology = model.topology(level)
     vertices = np.asarray(neutral, np.float64)
     marks = topology.landmarks["68"].points(vertices)[list(LANDMARKS_OF_68)]
-    return Shape(vertices, face_triangles(topology), marks)
+    return Shape(vertices, face_triangles(topology), marks, in_mm=True)
 
 
 def mean_face(model: Builtin) -> Method:
@@ -89,8 +89,8 @@ def true_face(model: Builtin) -> Method:
         if scan is None:
             raise AssetError("no true surface is known")
         if id(scan) not in fitted:
-            codes, _ = fit_to_scan(mean, modes, compact, nearest, scan)
-            vertices = model.mean + np.tensordot(codes, model.identity, 1)
+            codes, motion = fit_to_scan(mean, modes, compact, nearest, scan)
+            vertices = float(motion.scale) * (model.mean + np.tensordot(codes, model.identity, 1))
             fitted[id(scan)] = shape_of(model, vertices)
         dense = None if item.truth.dense is None else item.truth.dense[:, :2]
         return Answer(fitted[id(scan)], item.truth.points, dense, item.truth.view)

@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 
+from likeness import color
 from likeness.assets.builtin import Builtin
 from likeness.assets.layout import Layout
 from likeness.evaluate.benchmark import scene
@@ -339,8 +340,10 @@ def items(
         background: (side in px, random) -> uint8 (side, side, 3) without a face.
     """
     topology, found = model.topology("base"), []
+    albedos = [color.encode(np.clip(skin.texture, 0, 1)) / np.float32(255) for skin in skins]
     for k in range(people):
-        skin = skins[int(k * GOLDEN % 1 * len(skins))]
+        number = int(k * GOLDEN % 1 * len(skins))
+        skin = skins[number]
         person = draw_person(model, skin, np.random.default_rng((SEEDS[split], k)))
         neutral = truth_of(model, person.identity)
         marks = topology.landmarks["68"].points(np.asarray(model.decode(person.identity, np.zeros(len(model.expression)))))
@@ -348,7 +351,7 @@ def items(
             random = np.random.default_rng((SEEDS[split], k, 1 + shot))
             plan = draw_plan(SHOTS * k + shot, random)
             image, points, dense, view = photograph(model, person, plan, background(plan.size, random), random)
-            truth = Truth(neutral, points, dense, eye_unit(marks, view), view)
+            truth = Truth(neutral, points, dense, eye_unit(marks, view), view, albedos[number])
             slices = {
                 "yaw": bin_of(abs(math.degrees(plan.yaw)), YAWS),
                 "skin tone": bin_of(person.tone, TONES),

@@ -54,6 +54,8 @@ class Truth:
         dense: (478, 2 or 3) px, given dense landmarks.
         unit: px, what landmark errors are shares of.
         view: The true camera.
+        albedo: (S, S, 3) in [0, 1] as stored (sRGB), the true albedo over the chart of the face model; one object for all
+            items of a person.
         fold: 0 or 1, which half of its set the item lies in; what is learned for its sake is learned on the other half.
     """
 
@@ -62,6 +64,7 @@ class Truth:
     dense: np.ndarray | None = None
     unit: float = math.nan
     view: View | None = None
+    albedo: np.ndarray | None = None
     fold: int = 0
 
 
@@ -92,11 +95,26 @@ class Shape:
         vertices: (V, 3), any unit.
         triangles: (T, 3).
         landmarks: (7, 3), the places of `scans.LANDMARKS_OF_68` on it.
+        in_mm: Whether the unit is the millimetre and the size is meant.
     """
 
     vertices: np.ndarray
     triangles: np.ndarray
     landmarks: np.ndarray
+    in_mm: bool = False
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A face as a method sees it, over the picture.
+
+    Attributes:
+        image: (H, W, 3) in [0, 1] as stored (sRGB), of the picture's size.
+        covered: (H, W) bool, where the face is.
+    """
+
+    image: np.ndarray
+    covered: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -108,12 +126,18 @@ class Answer:
         points: (68, 2) px, Multi-PIE points.
         dense: (478, 2) px, dense landmarks.
         view: Camera from model, in pixels of the picture.
+        texture: () -> (T, T, 3) uint8 sRGB over the chart of the face model.
+        drawing: () -> the face with its texture and its light, drawn over the picture.
+        codes: (d,) the identity as numbers of which cosines mean something.
     """
 
     neutral: Shape | None = None
     points: np.ndarray | None = None
     dense: np.ndarray | None = None
     view: View | None = None
+    texture: Callable[[], np.ndarray] | None = None
+    drawing: Callable[[], Drawing] | None = None
+    codes: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +150,7 @@ class Method:
         about: One sentence: what it is given and what it is.
         sets: Names of the sets it can answer for; None: all.
         ours: Whether its answers are what the report looks at more closely.
+        most: At most so many pictures of a set, evenly chosen, for methods that take long; None: all.
     """
 
     name: str
@@ -133,6 +158,7 @@ class Method:
     about: str
     sets: tuple[str, ...] | None = None
     ours: bool = False
+    most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +174,7 @@ class ItemSet:
         metrics: Keys of `METRICS`, in order; the first one ranks failures.
         shown: Whether its pictures may be shown.
         people: Whether the shapes of a person's pictures are compared with each other.
+        rate: Frames per second, where a person's pictures are the frames of a clip, in order.
     """
 
     name: str
@@ -158,6 +185,7 @@ class ItemSet:
     metrics: tuple[str, ...]
     shown: bool = False
     people: bool = False
+    rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +214,11 @@ METRICS = {
     "distinct": Metric("distinct.", "", 2, True, (
         "Distinctiveness: share of the true deviation from the mean face that comes back; 0 for the mean face, 1 for the truth."
     )),
+    "cover": Metric("covered", "%", 0, True, (
+        "Share of the true surface, within 95 mm of the nose tip, that the answer's mesh reaches. A mesh that ends early has "
+        "less to be wrong in: below 85 % its shape is marked with a star and not comparable."
+    )),
+    "metrical": Metric("metrical", "mm", 2, False, "As shape, but the size is the answer's own: the face must be as large as it is."),
     "points": Metric("points", "%", 2, False, (
         "Mean distance of the 51 inner points of the 68 in the picture, as a share of the outer-eye distance in 3D."
     )),
@@ -202,11 +235,37 @@ METRICS = {
     )),
     "box": Metric("68 points", "% of box", 2, False, "Mean distance of 68 points as a share of the root of the box's area."),
     "pose": Metric("pose", "°", 1, False, "Angle between the true and the found turn of the head, along the line of sight."),
+    "texture": Metric("texture", "l2,1", 3, False, (
+        "Mean RGB distance of the answer's texture from the true albedo over the skin of the chart, sRGB in [0, 1] (Tran et "
+        "al. 2019). A texture that was taken from the picture holds the picture's light, exposure and covers."
+    )),
+    "tint": Metric("texture, tint free", "l2,1", 3, False, (
+        "The same after the factor for each of red, green and blue that fits best: what is left is not exposure."
+    )),
+    "photo": Metric("photometric", "RGB", 3, False, (
+        "Mean RGB distance of the answer's drawing from the picture where it covers it, in [0, 1] (Tewari et al. 2018). A "
+        "texture taken from the picture explains the picture by construction."
+    )),
+    "jitter": Metric("jitter", "% of eyes", 2, False, (
+        "Root mean square trembling of a clip's 68 points while the face rests (everywhere where the truth is not known), as "
+        "a share of the outer-eye distance."
+    )),
+    "lag": Metric("lag", "ms", 0, False, "By how much a clip's points come late; 0 for what looks at every frame by itself."),
     "spread": Metric("spread", "mm", 2, False, (
         "Root mean square distance of the neutral shapes of a person's pictures from their mean."
     )),
     "apart": Metric("told apart", "", 2, True, (
         "Chance that two pictures of a person have more similar neutral shapes than pictures of two people; 0.5 is guessing."
+    )),
+    "known": Metric("known again", "%", 0, True, (
+        "Share of pictures whose nearest other picture, by the cosine of identity codes, shows the same person. A stand-in for "
+        "a recogniser: it sees nothing but the codes."
+    )),
+    "alike": Metric("alike", "cosine", 3, True, (
+        "Cosine of a recogniser's embeddings of the picture and of the answer's drawing of it (`--embeddings`)."
+    )),
+    "found": Metric("found again", "%", 0, True, (
+        "Share of drawings whose nearest picture, their own left out, shows the same person (`--embeddings`)."
     )),
 }  # fmt: skip
 """In the order of the table's columns."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from likeness.errors import LikenessError
+from likeness.evaluate.benchmark import together
+from likeness.evaluate.benchmark.appearance import photo_numbers, texture_numbers
 from likeness.evaluate.benchmark.items import METRICS, SIDES, SLICES, TONES, YAWS, Answer, Item, ItemSet, Method, Shape
 from likeness.evaluate.nme import INNER_MOUTH_68, nme
 from likeness.evaluate.pose import angle_between
 from likeness.evaluate.scans import Scan, ScanErrors, scan_distinctiveness, scan_errors
 from likeness.evaluate.scores import Scores, bootstrap_interval
-from likeness.geometry.alignment import similarity
 from likeness.geometry.rotation import from_axis_angle
 from likeness.types import View
 
@@ -23,6 +24,8 @@ INNER_68 = slice(17, 68)
 """Rows of the 68 points without the outline, whose definition differs from system to system."""
 ROUNDS = 500
 """Draws of the bootstrap."""
+COVER = 85.0
+"""Percent of the true surface that a mesh must reach for its shape to be compared. Ours: the mean face reaches 99."""
 BASE = "mean face"
 """Name of the row that others are ratios to."""
 
@@ -41,34 +44,45 @@ class Surfaces:
     """Distances of true surfaces to answers, each pair once: a person's pictures share a truth, a baseline's a shape."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[int, int], ScanErrors] = {}
+        self.known: dict[tuple[int, int, bool], ScanErrors] = {}
         self.kept: list[object] = []  # an object that is gone could lend its number to another
 
-    def errors(self, scan: Scan, shape: Shape) -> ScanErrors:
+    def errors(self, scan: Scan, shape: Shape, scale: bool = True) -> ScanErrors:
         """The answer aligned to the truth and measured; see `scans.scan_errors`."""
-        key = id(scan), id(shape)
+        key = id(scan), id(shape), scale
         if key not in self.known:
-            self.known[key] = scan_errors(shape.vertices, shape.triangles, shape.landmarks, scan)
+            self.known[key] = scan_errors(shape.vertices, shape.triangles, shape.landmarks, scan, scale=scale)
             self.kept += [scan, shape]
         return self.known[key]
 
     def numbers(self, item: Item, answer: Answer, base: Shape | None) -> dict[str, float]:
-        """"shape" in mm, and "distinct" where the mean face is known."""
+        """"shape" in mm, "cover" in %, "distinct" where the mean face is known, "metrical" where the size is meant."""
         scan = item.truth.neutral
         if scan is None or answer.neutral is None:
             return {}
         errors = self.errors(scan, answer.neutral)
-        found = {"shape": errors.mean}
+        found = {"shape": errors.mean, "cover": 100 * errors.coverage}
+        if answer.neutral.in_mm:
+            found["metrical"] = self.errors(scan, answer.neutral, False).mean
         if base is not None:
             found["distinct"] = scan_distinctiveness(errors, self.errors(scan, base))
         return found
 
 
-def head_measure(surfaces: Surfaces, base: Shape) -> Callable[[Item, Answer], Mapping[str, float]]:
-    """Everything that a head with an exact truth allows to be measured."""
+def head_measure(
+    surfaces: Surfaces, base: Shape, skin: np.ndarray | None = None
+) -> Callable[[Item, Answer], Mapping[str, float]]:
+    """Everything that a head with an exact truth allows to be measured.
+
+    Args:
+        surfaces: Where distances are kept.
+        base: The mean face.
+        skin: (S, S) bool, the skin in the chart, for textures.
+    """
 
     def measure(item: Item, answer: Answer) -> Mapping[str, float]:
         truth, found = item.truth, surfaces.numbers(item, answer, base)
+        found |= photo_numbers(answer, item) | ({} if skin is None else texture_numbers(answer, item, skin))
         if answer.points is not None and truth.points is not None:
             found["points"] = 100 * float(nme(answer.points[INNER_68], truth.points[INNER_68], truth.unit))
             found["mouth"] = 100 * float(nme(answer.points[INNER_MOUTH_68], truth.points[INNER_MOUTH_68], truth.unit))
@@ -125,9 +139,23 @@ class Run:
     missing: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Recogniser:
+    """Embeddings that somebody's recogniser made of the benchmark's pictures and of drawings.
+
+    Attributes:
+        photos: Item -> vector.
+        drawings: Method -> item -> vector.
+    """
+
+    photos: Mapping[str, np.ndarray]
+    drawings: Mapping[str, Mapping[str, np.ndarray]]
+
+
 def run(
-    sets: Sequence[ItemSet], methods: Sequence[Method], workers: int = 1, tell: Callable[[str], None] = lambda line: None
-) -> Run:
+    sets: Sequence[ItemSet], methods: Sequence[Method], workers: int = 1, tell: Callable[[str], None] = lambda line: None,
+    recogniser: Recogniser | None = None,
+) -> Run:  # fmt: skip
     """Ask every method about every picture, and measure.
 
     Args:
@@ -135,82 +163,59 @@ def run(
         methods: Rows; one of them may be the mean face, to which ratios are taken.
         workers: Threads; numbers do not depend on it.
         tell: Is given a line when a set is done by a method.
+        recogniser: Embeddings, where somebody brings some.
     """
     result = Run(sets, methods)
     for chosen in sets:
         for method in methods:
             if method.sets is None or chosen.name in method.sets:
-                result.scores[chosen.name, method.name] = ask(chosen, method, workers)
+                result.scores[chosen.name, method.name] = ask(chosen, method, workers, recogniser)
                 tell(f"{chosen.name}: {method.name}")
     result.rows = rows(result)
     return result
 
 
-def ask(chosen: ItemSet, method: Method, workers: int = 1) -> Scores:
+def ask(chosen: ItemSet, method: Method, workers: int = 1, recogniser: Recogniser | None = None) -> Scores:
     """One method on one set: numbers by picture, and a reason for every picture without an answer."""
+    items = [chosen.items[i] for i in even(len(chosen.items), method.most or len(chosen.items))]
 
-    def one(item: Item) -> tuple[dict[str, float], Shape | None] | str:
+    def one(item: Item) -> tuple[dict[str, float], Answer] | str:
         try:
             answer = method.answer(item)
-            return dict(chosen.measure(item, answer)), answer.neutral
+            numbers = dict(chosen.measure(item, answer))
         except LikenessError as error:
             return str(error)
+        return numbers, replace(answer, texture=None, drawing=None, dense=None)  # what is large has been measured
 
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:
-            found = list(pool.map(one, chosen.items))
+            found = list(pool.map(one, items))
     else:
-        found = [one(item) for item in chosen.items]
+        found = [one(item) for item in items]
     good = [i for i, entry in enumerate(found) if not isinstance(entry, str)]
+    answers = [None if isinstance(entry, str) else entry[1] for entry in found]
+    extra: list[Sequence[Mapping[str, float]]] = []
     if chosen.people:
-        shapes = [found[i][1] for i in good]
-        extra = steadiness(shapes, [chosen.items[i].person for i in good])
-        for i, numbers in zip(good, extra):
-            found[i][0].update(numbers)
+        rows = together.shape_numbers([answers[i].neutral for i in good], [items[i].person for i in good])
+        extra += [dict(zip(good, rows)), dict(enumerate(together.code_numbers(items, answers)))]
+    if chosen.rate is not None:
+        extra.append(dict(enumerate(together.clip_numbers(items, answers, chosen.rate))))
+    if recogniser is not None and method.name in recogniser.drawings:
+        rows = together.recognised(items, recogniser.photos, recogniser.drawings[method.name])
+        extra.append(dict(enumerate(rows)))
+    for i in good:
+        for numbers in extra:
+            found[i][0].update(numbers[i])
     metrics = [metric for metric in chosen.metrics if metric != "ratio"]
     values = {metric: np.array([found[i][0].get(metric, math.nan) for i in good], float) for metric in metrics}
-    failures = {chosen.items[i].name: entry for i, entry in enumerate(found) if isinstance(entry, str)}
-    names, groups = ([getattr(chosen.items[i], key) for i in good] for key in ("name", "person"))
+    failures = {items[i].name: entry for i, entry in enumerate(found) if isinstance(entry, str)}
+    names, groups = ([getattr(items[i], key) for i in good] for key in ("name", "person"))
     return Scores(chosen.name, "mixed", tuple(names), values, failures, tuple(groups))
 
 
-def steadiness(shapes: Sequence[Shape | None], people: Sequence[str], most: int = 400) -> list[dict[str, float]]:
-    """How alike the neutral shapes of each person's pictures are, and how unlike those of others.
-
-    Shapes are brought to the first one by similarity. "spread" of a picture is its root mean square vertex distance from
-    the mean of its person, times sqrt(n / (n - 1)) for the n pictures that made the mean; "apart" is the chance that a
-    picture of the same person is nearer to it than one of somebody else (the area under the ROC curve; ties count half).
-
-    Args:
-        shapes: One a picture, all of one topology; with a None among them nothing is said.
-        people: One name a picture.
-        most: Vertices that are compared, evenly chosen.
-
-    Returns:
-        Numbers by picture, without those that it has no partner for.
-    """
-    if not shapes or any(shape is None for shape in shapes) or len({len(shape.vertices) for shape in shapes}) != 1:
-        return [{} for _ in shapes]
-    used = np.unique(shapes[0].triangles)
-    used = used[:: max(1, len(used) // most)]
-    points = np.stack([np.asarray(shape.vertices, np.float64)[used] for shape in shapes])
-    moved = np.stack([similarity(one, points[0]).apply(one) for one in points])
-    flat = (moved - moved.mean(0)).reshape(len(moved), -1)  # centred, so that equal shapes are at distance 0 exactly
-    square = (flat**2).sum(1)
-    distance = np.sqrt(np.maximum(square[:, None] + square[None] - 2 * flat @ flat.T, 0) / len(used))
-    labels, result = np.array(people), []
-    for i, person in enumerate(people):
-        same = labels == person
-        count, numbers = int(same.sum()), {}
-        if count > 1:
-            offset = moved[i] - moved[same].mean(0)
-            numbers["spread"] = float(np.sqrt((offset**2).sum(-1).mean() * count / (count - 1)))
-            mine, others = distance[i][same & (np.arange(len(labels)) != i)], distance[i][~same]
-            if len(others):
-                wins = (mine[:, None] < others).mean() + 0.5 * (mine[:, None] == others).mean()
-                numbers["apart"] = float(wins)
-        result.append(numbers)
-    return result
+def even(count: int, most: int) -> np.ndarray:
+    """At most so many of `count` rows, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)) if count else np.zeros(0, int)
 
 
 def slices_of(items: Iterable[Item]) -> dict[tuple[str, str], list[str]]:
@@ -238,10 +243,13 @@ def rows(result: Run) -> list[Row]:
                 scores = result.scores.get((chosen.name, method.name))
                 if scores is None:
                     continue
-                failed = sum(item in scores.failures for item in members)
+                asked = [item for item in members if item in scores.failures or item in scores.names]
+                failed = sum(item in scores.failures for item in asked)
                 numbers = {metric: estimate(metric, scores, base, wanted) for metric in chosen.metrics}
                 numbers = {metric: number for metric, number in numbers.items() if math.isfinite(number.value)}
-                found.append(Row(chosen.name, kind, name, method.name, len(members), failed, numbers))
+                if not asked:
+                    continue
+                found.append(Row(chosen.name, kind, name, method.name, len(asked), failed, numbers))
     return found
 
 

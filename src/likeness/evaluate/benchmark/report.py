@@ -15,7 +15,7 @@ import numpy as np
 
 from likeness.evaluate.benchmark.chart import COLOURS, dots
 from likeness.evaluate.benchmark.items import METRICS, SLICES, Item, ItemSet, Method
-from likeness.evaluate.benchmark.measure import BASE, Estimate, Row, Run, worst
+from likeness.evaluate.benchmark.measure import BASE, COVER, Estimate, Row, Run, worst
 from likeness.export.textures import to_jpeg
 
 Pictures = Callable[[ItemSet, Method, Item], Sequence[tuple[str, np.ndarray]]]
@@ -26,6 +26,8 @@ FAILURES, MEDIANS = 6, 3
 """Pictures shown of each set: the worst, and the middle ones to compare them with."""
 TABLE, SUMMARY, PAGE = "scores.csv", "table.md", "index.html"
 """Files of a report."""
+SHAPES = ("shape", "ratio", "distinct", "metrical")
+"""Metrics that a mesh which ends early can flatter."""
 BRACKETS = "Brackets hold 95 % of the bootstrap; people are drawn, not pictures."
 
 
@@ -77,7 +79,7 @@ def markdown(result: Run) -> str:
         lines = [f"| {chosen.title}, {len(chosen.items)} pictures | {' | '.join(titles)} | no answer |"]
         lines.append("|---" * (len(metrics) + 2) + "|")
         for row in found:
-            cells = [_plain(row.numbers.get(metric), metric) for metric in metrics]
+            cells = [_plain(row.numbers.get(metric), metric) + starred(row, metric) for metric in metrics]
             lines.append(f"| {row.method} | {' | '.join(cells)} | {row.failed} |")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\n"
@@ -168,7 +170,7 @@ def _table(chosen: ItemSet, result: Run) -> str:
     ours = {method.name for method in result.methods if method.ours}
     lines = []
     for row in found:
-        cells = "".join(_cell(row.numbers.get(metric), metric) for metric in metrics)
+        cells = "".join(_cell(row.numbers.get(metric), metric, starred(row, metric)) for metric in metrics)
         mark = ' class="ours"' if row.method in ours else ""
         lines.append(f"<tr{mark}><th>{escape(row.method)}</th>{cells}<td>{row.failed}</td></tr>")
     people = len({item.person for item in chosen.items})
@@ -177,14 +179,21 @@ def _table(chosen: ItemSet, result: Run) -> str:
     return f"<h3>{escape(chosen.title)}</h3><p>{escape(note)}</p>{table}"
 
 
-def _cell(number: Estimate | None, metric: str) -> str:
+def starred(row: Row, metric: str) -> str:
+    """A star behind the shape of a method whose meshes reach too little of the true surface to be compared."""
+    cover = row.numbers.get("cover")
+    short = cover is not None and cover.value < COVER
+    return "*" if short and metric in SHAPES and metric in row.numbers else ""
+
+
+def _cell(number: Estimate | None, metric: str, star: str) -> str:
     if number is None:
         return "<td>&ndash;</td>"
     digits = METRICS[metric].digits
     interval = ""
     if math.isfinite(number.low) and number.high > number.low:
         interval = f"<small>{number.low:.{digits}f} &ndash; {number.high:.{digits}f}</small>"
-    return f"<td>{number.value:.{digits}f}{interval}</td>"
+    return f"<td>{number.value:.{digits}f}{star}{interval}</td>"
 
 
 def _slices(chosen: ItemSet, result: Run, names: Sequence[str]) -> str:
