@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from likeness.evaluate.people import fall, gather, nearer, spread
+from likeness.evaluate.people import fall, gather, nearer, outings, spread
 
 PEOPLE = np.repeat(["a", "b", "c"], 6)
 VIDEOS = np.tile(np.repeat(["0", "1", "2"], 2), 3)
@@ -55,3 +55,10 @@ def test_averaging_photos_of_independent_errors_falls_as_the_root():
     after = spread(np.stack([codes[list(group)].mean(0) for group in four.photos]), four, True)
     share, low, high = fall(before, after)
     assert share == pytest.approx(0.5, abs=0.06) and low < share < high and after.recognised > before.recognised
+
+
+def test_outings_take_one_photo_of_each_video_and_a_stranger():
+    for group, stranger in outings(PEOPLE, VIDEOS, 20):
+        assert len(set(PEOPLE[group])) == 1 and sorted(VIDEOS[group]) == ["0", "1", "2"]
+        assert PEOPLE[stranger] != PEOPLE[group[0]]
+    assert outings(PEOPLE, VIDEOS, 5) == outings(PEOPLE, VIDEOS, 5)

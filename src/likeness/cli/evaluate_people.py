@@ -16,6 +16,8 @@ from likeness.types import Landmarks
 
 SPLITS = {"validation": "M", "test": "AJS"}
 """First letters of the people's names."""
+OUTINGS = 400
+"""Groups with a stranger."""
 BATCH = 60
 """Photos fitted at once."""
 
@@ -68,7 +70,35 @@ def evaluate_people(config: EvaluatePeople) -> Rows:
         for how, apart in (("across", False), ("halves", True)):
             rows |= _rows(name, how, apart, sets, estimate, gram)
     title = f"{config.split}: {len(np.unique(who))} people, {len(who)} frames, {config.landmarks} landmarks"
-    return show(title, rows, config.output)
+    show(title, rows, config.output)
+    strangers = {"alikeness of identities": _strangers(portraits, who, video, bases)}
+    return rows | show(f"{title}: a stranger's photo among one photo from each video of a person", strangers, config.output)
+
+
+def _strangers(portraits: Sequence, who: np.ndarray, video: np.ndarray, bases) -> dict[str, float]:
+    """How well a stranger's photo is told: area under the curve; among the person's own photos how many are taken for a
+    stranger's, and of strangers' how many are found, by the threshold of the product; how often the stranger is the oddest."""
+    import torch
+
+    from likeness.evaluate import people as measure
+    from likeness.fit import trust
+    from likeness.fit.kin import alikeness
+    from likeness.fit.together import FOR_IDENTITY, STRANGER, alone
+
+    parts = [alone(portraits[i : i + BATCH], bases, trust.precision()) for i in range(0, len(portraits), BATCH)]
+    mean, sure = (torch.cat(part) for part in zip(*parts))
+    own, alien, oddest = [], [], []
+    for group, stranger in measure.outings(who, video, OUTINGS):
+        own += alikeness(mean[group], sure[group], FOR_IDENTITY.kinship).tolist()
+        scores = alikeness(mean[[*group, stranger]], sure[[*group, stranger]], FOR_IDENTITY.kinship)
+        alien.append(float(scores[-1]))
+        oddest.append(int(scores.argmin()) == len(group))
+    own, alien = np.array(own), np.array(alien)
+    return {
+        "auc": measure.nearer(alien, own), "own taken for strangers %": 100 * float((own < STRANGER).mean()),
+        "strangers found %": 100 * float((alien < STRANGER).mean()), "oddest is the stranger %": 100 * float(np.mean(oddest)),
+        "found at 3 % false %": 100 * float((alien < np.quantile(own, 0.03)).mean()), "3 % threshold": float(np.quantile(own, 0.03)),
+    }  # fmt: skip
 
 
 def _rows(name: str, how: str, apart: bool, sets: dict, estimate: Callable[[str], np.ndarray], gram: np.ndarray) -> Rows:

@@ -77,7 +77,7 @@ def together(config: Together, system: System | None = None, fitter: Fitter | No
     bases = builtin_bases(system.model, correspondence.read())
     person = fit_person(choose([portraits for _, portraits in found]), bases, fitter.precision)
     if fitter.surface is not None:
-        person = refined(person, fitter.surface, fitter.precision)
+        person = refined(person, fitter.surface)
     result = album(person, system.model, system.level, system.decode, config.texture)
     for line in result.warnings:
         complain(line)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from likeness.assets.correspondence import OUTER_EYE_CORNERS
+from likeness.encoders.camera import centred
 from likeness.errors import PhotoError
 from likeness.fit import synthesis
 from likeness.fit.bases import LandmarkBases
@@ -28,6 +29,15 @@ FOR_PHOTOS = FitConfig()
 """How each photo's expression and camera are fitted once the identity is known."""
 KNOWN = 1e4
 """Precision with which the identity is known then."""
+KNOWN_SHAPE = tuple(
+    replace(step, stage=replace(
+        step.stage,
+        terms={name: weight for name, weight in step.stage.terms.items() if name not in ("identity", "regressor")},
+        rates={name: rate for name, rate in step.stage.rates.items() if name != "identity"},
+    ))
+    for step in synthesis.STEPS
+)  # fmt: skip
+"""The stages of `fit.synthesis` for a face whose shape is known."""
 STRANGER = -8.0
 """Nats below which a photo is said to show somebody else; see `fit.kin.alikeness` and docs/fitting.md for what it finds."""
 
@@ -141,20 +151,20 @@ def fitted(portraits: Sequence[Portrait], bases: LandmarkBases, precision: torch
     )  # fmt: skip
 
 
-def refined(person: Person, surface: Surface, precision: torch.Tensor | None = None) -> Person:
-    """Compare pixels too: the person's albedo, each photo's light, and all that landmarks gave, once more.
+def refined(person: Person, surface: Surface) -> Person:
+    """Compare pixels too: the person's albedo, each photo's light, and once more its expression and camera.
 
-    Frames of people whose fit diverges keep what they had (`fit.synthesis`).
-
-    Args:
-        person: From `together`.
-        surface: The face model with its albedo.
-        precision: How sure the regressor's answers are; see `fit.synthesis.fit`.
+    The identity stays: of what pixels say about the shape of a face, too much is light and too little the face (measured in
+    docs/fitting.md). Photos whose fit diverges keep what they had (`fit.synthesis`).
     """
-    scene = synthesis.fit(surface, [p.evidence for p in person.portraits], [0] * len(person.portraits), precision).scene
+    begun = []
+    for portrait, weights, view in zip(person.portraits, person.expression, person.views):
+        found, size = portrait.evidence, portrait.evidence.image.shape[:2]
+        view = centred(transform_view(view, found.crop_from_photo, size))
+        begun.append(replace(found, identity=person.identity, expression=weights, view=view))
+    scene = synthesis.fit(surface, begun, [0] * len(begun), steps=KNOWN_SHAPE).scene
     return replace(
-        person, identity=scene.identity[0].numpy(), expression=scene.expression.numpy(),
-        views=tuple(_view(scene, i, portrait) for i, portrait in enumerate(person.portraits)),
+        person, expression=scene.expression.numpy(), views=tuple(_view(scene, i, p) for i, p in enumerate(person.portraits)),
         albedo=scene.albedo[0].numpy(), light=scene.light.numpy(),
     )  # fmt: skip
 
