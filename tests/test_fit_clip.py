@@ -56,6 +56,9 @@ def test_the_motion_is_that_of_the_clip(place):
     assert np.abs(np.diff(shown[:8, 1])).max() < 1.5
     smile = motion.expression[:, [files.EXPRESSIONS.index("mouthSmile" + side) for side in ("Left", "Right")]]
     assert np.nanmin(smile) > 0.2 and np.nanstd(smile, 0).max() < 0.1
+    assert np.isfinite(motion.light[motion.state == files.TRACKED]).all() and np.isnan(motion.light[10]).all()
+    brightness = motion.light[:8, 0, 1]
+    assert (brightness > 0.1).all() and np.ptp(brightness) < 0.2 * brightness.mean() and len(motion.albedo) > 10
     lines = (place / "out/somebody/face-1/motion.csv").read_text().splitlines()
     assert len(lines) == 29 and lines[10].split(",")[1] == "0" and lines[5].split(",")[1] == "61"
 

@@ -42,7 +42,8 @@ def example(frames=9, light=True):
     return Motion(
         clip="ein Film.mp4", size=(480, 640), rate=25.0, times=np.arange(frames) / 25, state=state, segment=segment,
         identity=rng.normal(size=100), focal=700.0, principal=np.array([320.0, 240.0]), cuts=(3,),
-        model={"name": "likeness-builtin"}, licences=("a licence",), **(values if light else values | {"light": None}),
+        model={"name": "likeness-builtin"}, licences=("a licence",), albedo=rng.normal(size=60) if light else None,
+        **(values if light else values | {"light": None}),
     )  # fmt: skip
 
 
@@ -55,9 +56,10 @@ def test_the_way_back(light):
     for name, atol in (("times", 1e-6), ("identity", 1e-5), ("expression", 1e-4), ("rotation", 1e-6), ("translation", 1e-3),
                        ("box", 0.1), ("principal", 1e-4)):
         np.testing.assert_allclose(getattr(back, name), getattr(motion, name), atol=atol, err_msg=name)
-    assert (back.light is None) == (not light)
+    assert (back.light is None) == (back.albedo is None) == (not light)
     if light:
         np.testing.assert_allclose(back.light, motion.light, atol=1e-5)
+        np.testing.assert_allclose(back.albedo, motion.albedo, atol=1e-5)
     assert (back.clip, back.size, back.rate, back.focal, back.cuts) == ("ein Film.mp4", (480, 640), 25.0, 700.0, (3,))
     assert files.to_bytes(back) == files.to_bytes(files.from_bytes(files.to_bytes(back)))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from likeness.runtime.reconstruct import System
     from likeness.runtime.track import Landmarker, Tracked
 
-CLIP_FILES = ("motion.json", "motion.csv", "face.glb", "face.jpg", "overlay.mp4")
+CLIP_FILES = ("motion.json", "motion.csv", "face.glb", "face.jpg", "albedo.png", "overlay.mp4")
 """Every name that a file of a clip's result can have."""
 LOOKS = 2
 """Crops of a frame that the landmark network looks at, each mirrored, too; a photo has five, a clip has its neighbours."""
@@ -81,7 +81,7 @@ def fit_clip(config: FitClip, system: System | None = None, landmarker: Landmark
         with folders(place, CLIP_FILES) as temporary:
             result = temporary / folder
             result.mkdir()
-            texture = _second_pass(config, motion, tracked, system, result, stage("drawing", len(motion.times)))
+            motion, texture = _second_pass(config, motion, tracked, system, result, stage("drawing", len(motion.times)))
             _write(config, motion, system, texture, result)
     show(_summary(config, motion, len(tracked.faces), place / folder, perf_counter() - start))
     return 0
@@ -191,9 +191,14 @@ def as_motion(fitted: ClipFit, tracked: Tracked, face: int, clip: str, rate: flo
 
 def _second_pass(
     config: FitClip, motion: Motion, tracked: Tracked, system: System, folder: Path, advance: Callable[[int, int], None]
-) -> np.ndarray:
-    """Read the clip again: draw the overlay, and keep the few frames that the texture is made of; returns the texture."""
+) -> tuple[Motion, np.ndarray]:
+    """Read the clip again: texture and albedo from its best frames, the light, the overlay video.
+
+    Returns:
+        The motion with its light, and the texture.
+    """
     from likeness.export.motion import LOST
+    from likeness.export.textures import to_png
     from likeness.photos import video
     from likeness.runtime import overlay
     from likeness.runtime.blend import blend
@@ -201,33 +206,109 @@ def _second_pass(
     from likeness.runtime.unwrap import see
 
     topology = system.model.topology("base")
-    chosen, images = texture_frames(motion, tracked, config.face - 1), {}
+    best = texture_frames(motion, tracked, config.face - 1)
+    images = _pictures(config, best)
     shape = system.model.mean + np.tensordot(motion.identity.astype(np.float32), system.model.identity, 1)
 
     def vertices(frame: int) -> np.ndarray:
         return shape + np.tensordot(motion.expression[frame].astype(np.float32), system.model.expression, 1)
 
+    photos = [lambda f=f: see(images[f], vertices(f), motion.view(f), topology, TEXTURE_SIZE) for f in best]
+    texture = blend(photos, topology).texture
+    lighting = _Lighting.of(motion, system, [images[f] for f in best], best)
+    (folder / "albedo.png").write_bytes(to_png(lighting.texture()))
     writer = video.Writer(folder / "overlay.mp4", motion.size, motion.rate) if config.overlay else None
-    last = len(motion.times) - 1 if config.overlay else max(chosen)
-    with writer or _nothing():
+    with writer or nullcontext():
         for frame in video.frames(config.clip, config.start, config.end):
-            if frame.index in chosen:
-                images[frame.index] = frame.image
+            there = motion.state[frame.index] != LOST
+            if there:
+                lighting.look(frame.index, frame.image)
             if writer is not None:
-                image = frame.image
-                if motion.state[frame.index] != LOST:
-                    image = overlay.draw(image, vertices(frame.index), motion.view(frame.index), topology)
-                writer.add(image, frame.time - motion.times[0])
+                drawn = overlay.draw(frame.image, vertices(frame.index), motion.view(frame.index), topology) if there else frame.image
+                writer.add(drawn, frame.time - motion.times[0])
             advance(frame.index + 1, 0)
-            if frame.index >= last:
-                break
-    photos = [lambda f=f: see(images[f], vertices(f), motion.view(f), topology, TEXTURE_SIZE) for f in chosen]
-    return blend(photos, topology).texture
+    return lighting.finish(), texture
 
 
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+def _pictures(config: FitClip, wanted: list[int]) -> dict[int, np.ndarray]:
+    """A few frames of the clip by their numbers."""
+    from likeness.photos import video
+
+    found = {}
+    for frame in video.frames(config.clip, config.start, config.end):
+        if frame.index in wanted:
+            found[frame.index] = frame.image
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+class _Lighting:
+    """Measures light a few times a second while the frames go by, in batches, and joins it at the end.
+
+    Attributes:
+        batch: Frames that are measured together.
+    """
+
+    batch = 8
+
+    def __init__(self, motion: Motion, surface: Any, albedo: np.ndarray) -> None:
+        self.motion, self.surface, self.albedo = motion, surface, albedo
+        self.waiting: list[tuple[int, Any]] = []
+        self.known: dict[int, np.ndarray] = {}
+        self.last = -np.inf
+        self.segment = -1
+
+    @classmethod
+    def of(cls, motion: Motion, system: System, images: list[np.ndarray], frames: list[int]) -> _Lighting:
+        """With the albedo that some frames show."""
+        from likeness.assets import albedo
+        from likeness.fit import clip_light
+        from likeness.fit.surface import Surface
+
+        surface = Surface.of(system.model, albedo.load())
+        looks = [clip_light.Look(image, motion.expression[f].astype(np.float32), motion.view(f)) for f, image in zip(frames, images)]
+        return cls(motion, surface, clip_light.albedo(surface, motion.identity, looks))
+
+    def texture(self) -> np.ndarray:
+        """(S, S, 3) uint8 sRGB: the person's albedo over the chart, within what the albedo model can show."""
+        import torch
+
+        from likeness import color
+
+        return color.encode(self.surface.texture(torch.as_tensor(self.albedo)).numpy())
+
+    def look(self, frame: int, image: np.ndarray) -> None:
+        """Take a frame in, if the last one that was taken is long enough ago or of another stretch."""
+        from likeness.fit import clip_light
+
+        new = self.motion.segment[frame] != self.segment
+        if not new and self.motion.times[frame] - self.last < 1 / clip_light.RATE - 1e-6:
+            return
+        self.segment, self.last = self.motion.segment[frame], self.motion.times[frame]
+        self.waiting.append((frame, clip_light.Look(image, self.motion.expression[frame].astype(np.float32), self.motion.view(frame))))
+        if len(self.waiting) == self.batch:
+            self._measure()
+
+    def _measure(self) -> None:
+        from likeness.fit import clip_light
+
+        frames, looks = zip(*self.waiting)
+        self.known |= dict(zip(frames, clip_light.lights(self.surface, self.motion.identity, self.albedo, looks)))
+        self.waiting = []
+
+    def finish(self) -> Motion:
+        """The motion with light at every frame that is not lost."""
+        from likeness.fit import clip_light
+
+        if self.waiting:
+            self._measure()
+        light = np.full((len(self.motion.times), 9, 3), np.nan)
+        for frames in self.motion.segments():
+            measured = [i for i, frame in enumerate(frames) if int(frame) in self.known]
+            values = np.stack([self.known[int(frames[i])] for i in measured])
+            light[frames] = clip_light.through(self.motion.times[frames], measured, values)
+        return replace(self.motion, light=light, albedo=self.albedo)
 
 
 def texture_frames(motion: Motion, tracked: Tracked, face: int) -> list[int]:
@@ -235,11 +316,12 @@ def texture_frames(motion: Motion, tracked: Tracked, face: int) -> list[int]:
 
     From the front, with open eyes and a quiet mouth, sharp, large.
     """
+    from likeness.assets.arkit import EXPRESSIONS
     from likeness.geometry.rotation import to_euler
 
     sightings = [s for stretch in tracked.faces[face] for s in stretch.sightings]
     frames = np.array([s.frame for s in sightings])
-    names = list(motion_names())
+    names = list(EXPRESSIONS)
     yaw, pitch, _ = np.degrees(np.stack(to_euler(motion.rotation[frames])))
     weights = motion.expression[frames]
     lids = weights[:, [names.index("eyeBlinkLeft"), names.index("eyeBlinkRight")]].max(1)
@@ -252,13 +334,6 @@ def texture_frames(motion: Motion, tracked: Tracked, face: int) -> list[int]:
             score = np.where(sign * yaw > SIDE, quality + np.minimum(sign * yaw, 40) / 20, -np.inf)
             chosen.append(int(frames[np.argmax(score)]))
     return chosen[:BLENDED]
-
-
-def motion_names() -> tuple[str, ...]:
-    """Names of the movements in the order of a motion's weights."""
-    from likeness.assets.arkit import EXPRESSIONS
-
-    return EXPRESSIONS
 
 
 def _write(config: FitClip, motion: Motion, system: System, texture: np.ndarray, folder: Path) -> None:

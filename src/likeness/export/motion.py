@@ -65,6 +65,7 @@ class Motion:
         principal: (2,) pixels.
         box: (F, 4) px (x0, y0, x1, y1) of the face, NaN where it was not seen.
         light: (F, 9, 3) spherical harmonics of the light, NaN where lost; None where nobody fitted it.
+        albedo: (K,) code of the person's albedo, standard deviations; None where nobody fitted it.
         cuts: Frames with which a new scene begins.
         model: Names the face model, its version and level.
         licences: Whose work the result contains, one line each.
@@ -84,6 +85,7 @@ class Motion:
     principal: np.ndarray
     box: np.ndarray
     light: np.ndarray | None = None
+    albedo: np.ndarray | None = None
     cuts: tuple[int, ...] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
     licences: tuple[str, ...] = ()
@@ -119,6 +121,7 @@ def to_bytes(motion: Motion) -> bytes:
         "model": dict(motion.model),
         "licences": list(motion.licences),
         "identity": _numbers(motion.identity, 5),
+        "albedo": None if motion.albedo is None else _numbers(motion.albedo, 5),
         "camera": {
             "focal_px": round(float(motion.focal), 4), "principal_px": _numbers(motion.principal, 4),
             "convention": "camera = rotation @ model + translation; x = px + f X / -Z, y = py - f Y / -Z",
@@ -164,7 +167,8 @@ def from_bytes(data: bytes) -> Motion:
             rotation=from_quaternion(_array(head["quaternion_xyzw"], (4,))),
             translation=_array(head["translation_mm"], (3,)), focal=float(camera["focal_px"]),
             principal=np.array(camera["principal_px"], float), box=_array(document["box"], (4,)),
-            light=None if light is None else _array(light, (9, 3)), cuts=tuple(clip["cuts"]),
+            light=None if light is None else _array(light, (9, 3)),
+            albedo=None if document["albedo"] is None else np.array(document["albedo"], np.float32), cuts=tuple(clip["cuts"]),
             model=document["model"], licences=tuple(document["licences"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
