@@ -109,7 +109,7 @@ def step(
 
 
 def _banded(hessian: np.ndarray, precision: np.ndarray, stencil: np.ndarray) -> np.ndarray:
-    """Lower band (3 n, F n) of the whole matrix: entry [k, j] is row j + k, column j."""
+    """Lower band (3 n or less, F n) of the whole matrix: entry [k, j] is row j + k, column j."""
     frames, count, _ = hessian.shape
     matrix = np.zeros((3 * count, frames, count))
     for k in range(count):
@@ -124,7 +124,7 @@ def _banded(hessian: np.ndarray, precision: np.ndarray, stencil: np.ndarray) -> 
     near[:-1] += (stencil[1:, 0] * stencil[1:, 1])[:, None] * precision[1:]
     far[:-2] += (stencil[1:-1, 0] * stencil[1:-1, 2])[:, None] * precision[1:-1]
     middle += RIDGE
-    return matrix.reshape(3 * count, frames * count)
+    return matrix.reshape(3 * count, frames * count)[: frames * count]  # a band cannot be longer than the matrix
 
 
 def _product(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
