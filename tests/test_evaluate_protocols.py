@@ -4,17 +4,15 @@ import csv
 import json
 import sys
 
-import cv2
 import numpy as np
 import pytest
-from scipy.io import savemat
 from test_evaluate_surfaces import dome, motion
 
 from likeness.assets import builtin
+from likeness.cli import evaluate_surfaces as surfaces_command
 from likeness.cli.main import dispatch, main
 from likeness.errors import PARTIAL, AssetError
 from likeness.evaluate import keypoints
-from likeness.evaluate.layouts import aflw2000
 from likeness.evaluate.layouts import micc as micc_layout
 from likeness.evaluate.layouts.pairs import pairs
 
@@ -195,6 +193,17 @@ def test_facewarehouse_in_its_own_unit(tmp_path):
     assert report["scored"] == 0 and "looks like dm" in rows["Tester_1/TrainingPose/pose_0"]["failure"]
 
 
+def test_key_points_by_vertex_stay_on_a_truth_of_another_unit(tmp_path):
+    """Vertices in decimetres, named by number: the points are theirs in millimetres, as those of a file beside would be."""
+    mesh, marks, _ = dome(41, 4)
+    ids = [int(np.linalg.norm(mesh.vertices - mark, axis=1).argmin()) for mark in marks]
+    np.savetxt(tmp_path / "ids.txt", ids, fmt="%d")
+    found = surfaces_command._points_in_mm(tmp_path / "no.obj", mesh, keypoints.read(tmp_path / "ids.txt"), "dm")
+    np.testing.assert_allclose(found, mesh.vertices[ids], atol=1e-9)
+    np.savetxt(tmp_path / "no.txt", marks / 100)
+    np.testing.assert_allclose(surfaces_command._points_in_mm(tmp_path / "no.obj", mesh, None, "dm"), marks, atol=1e-9)
+
+
 @pytest.fixture(scope="module")
 def person():
     model = builtin.load()
@@ -244,6 +253,10 @@ def test_bu3dfe_from_vrml_along_a_correspondence(tmp_path):
     assert float(rows["F0001/F0001_NE00WH_F3D"]["rmse"]) == pytest.approx(0.5 / 2**0.5, rel=0.05)
     assert float(rows["M0002/M0002_HA04AE_F3D"]["rmse"]) < 1e-5
     assert rows["M0002/M0002_HA04AE_F3D"]["group"] == "M0002" and report["scored"] == 2
+    given = ("--correspondence", tmp_path / "map.npy", "--only", "*_F3D.wrl", "--eyes", 0, 30)
+    rows, _ = run(tmp_path, "bu3dfe", *given)
+    row, across = rows["F0001/F0001_NE00WH_F3D"], np.linalg.norm(mesh.vertices[0] - mesh.vertices[30])
+    assert float(row["nme %"]) == pytest.approx(100 * float(row["mean"]) / across, rel=1e-6)
     rows, _ = run(tmp_path, "bu3dfe", "--only", "*_F3D.wrl")
     assert float(rows["M0002/M0002_HA04AE_F3D"]["rmse"]) > 5  # without the correspondence the order is wrong
 
@@ -266,123 +279,6 @@ def test_distinctiveness_and_expression(tmp_path, person):
     write_obj(tmp_path / "without/a.obj", mean)
     rows, _ = run(tmp_path, "expression", "--neutral", tmp_path / "without", predictions="with", truth=None)
     assert float(rows["a"]["mean"]) == pytest.approx(5, abs=1e-3)
-
-
-def aflw_set(tmp_path):
-    """Three labels of AFLW2000-3D's layout, at three yaws, and 68 predicted points for two of them."""
-    truth = np.random.default_rng(0).uniform([100, 100, -50], [200, 180, 50], (68, 3))
-    (tmp_path / "t").mkdir()
-    (tmp_path / "p").mkdir()
-    for name, yaw in (("image00002", 0.1), ("image00004", -0.8), ("image00006", 1.2)):
-        pose = np.array([[0.05, yaw, -0.02, 0, 0, 0, 1e-3]])
-        savemat(tmp_path / f"t/{name}.mat", {"pt3d_68": truth.T, "Pose_Para": pose, "pt2d": np.zeros((2, 21))})
-    return truth
-
-
-def test_aflw2000(tmp_path):
-    truth = aflw_set(tmp_path)
-    np.save(tmp_path / "p/image00002.npy", truth[:, :2] + [3, 4])
-    np.savetxt(tmp_path / "p/image00004.txt", truth)
-    rows, report = run(tmp_path, "aflw2000", code=PARTIAL)
-    size = np.sqrt(np.ptp(truth[:, 0]) * np.ptp(truth[:, 1]))
-    assert float(rows["image00002"]["nme"]) == pytest.approx(500 / size)
-    assert float(rows["image00004"]["nme"]) < 1e-6
-    assert report["whole"]["nme, yaw 0-30"] == pytest.approx(500 / size)
-    assert report["whole"]["nme, yaw 30-60"] < 1e-6 and report["whole"]["nme, yaw 60-90"] is None
-    assert report["failures"] == {"image00006": "image00006: no prediction"}
-    label = aflw2000.read(tmp_path / "t/image00004.mat")
-    np.testing.assert_allclose(label.angles, np.degrees([-0.8, 0.05, -0.02]))
-    savemat(tmp_path / "t/image00002.mat", {"pt3d_68": truth})
-    rows, _ = run(tmp_path, "aflw2000", code=PARTIAL)
-    assert "Pose_Para" in rows["image00002"]["failure"]
-
-
-def test_nme2d_of_pts_files_and_of_one_npz(tmp_path):
-    truth = np.random.default_rng(1).uniform(0, 100, (2, 68, 2))
-    truth[:, 36], truth[:, 45] = [10, 10], [60, 10]
-    (tmp_path / "t").mkdir()
-    for k in range(2):
-        rows = "\n".join(f"{x:.6f} {y:.6f}" for x, y in truth[k])
-        (tmp_path / f"t/image_{k}.pts").write_text(f"version: 1\nn_points: 68\n{{\n{rows}\n}}\n")
-    np.savez(tmp_path / "p.npz", name=np.array(["image_0.png", "image_1.png"]), points=truth + [0, 2.0])
-    rows, _ = run(tmp_path, "nme2d", predictions="p.npz")
-    assert [float(row["nme"]) for row in rows.values()] == pytest.approx([4, 4], rel=1e-4)
-    np.savez(tmp_path / "p.npz", name=np.array(["image_0.png"]), points=np.full((1, 68, 2), np.nan))
-    rows, report = run(tmp_path, "nme2d", predictions="p.npz", code=PARTIAL)
-    assert "NaN" in rows["image_0"]["failure"] and report["failed"] == 2
-
-
-def test_pose_from_a_table(tmp_path):
-    aflw_set(tmp_path)
-    angles = np.degrees([0.1, -0.8, 1.2])
-    lines = [f"image0000{2 * k + 2},{yaw + 2},{np.degrees(0.05)},{np.degrees(-0.02)}" for k, yaw in enumerate(angles)]
-    (tmp_path / "pose.csv").write_text("name,yaw,pitch,roll\n" + "\n".join(lines[:2]) + "\nimage00006,oops,0,0\n")
-    rows, _ = run(tmp_path, "pose", predictions="pose.csv", code=PARTIAL)
-    assert float(rows["image00002"]["yaw"]) == pytest.approx(2)
-    assert float(rows["image00004"]["mean of three"]) == pytest.approx(2 / 3)
-    assert "no number" in rows["image00006"]["failure"]
-    far = np.array([[0, 2.0, 0, 0, 0, 0, 1]])
-    savemat(tmp_path / "t/image00002.mat", {"pt3d_68": np.ones((3, 68)), "Pose_Para": far})
-    rows, _ = run(tmp_path, "pose", predictions="pose.csv", code=PARTIAL)
-    assert "beyond 99 degrees" in rows["image00002"]["failure"]
-
-
-def test_steadiness_with_and_without_truth(tmp_path):
-    t = np.arange(100)[:, None, None]
-    truth = np.sin(t / 8 + np.arange(3)[:, None]) * [20.0, 10]
-    late = np.sin((t - 2) / 8 + np.arange(3)[:, None]) * [20.0, 10]
-    for folder, points in (("p", late), ("t", truth)):
-        (tmp_path / folder).mkdir()
-        np.save(tmp_path / f"{folder}/clip.npy", points)
-    rows, _ = run(tmp_path, "steadiness", "--fps", 25)
-    assert float(rows["clip"]["lag ms"]) == pytest.approx(80, abs=2) and rows["clip"]["jitter"] == ""
-    rows, _ = run(tmp_path, "steadiness", truth=None)
-    assert float(rows["clip"]["jitter"]) > 0 and rows["clip"]["lag frames"] == ""
-
-
-def test_pictures(tmp_path):
-    for folder in ("p", "t"):
-        (tmp_path / folder).mkdir()
-    photo = np.full((40, 50, 3), 100, np.uint8)
-    rendering = np.dstack([photo, np.zeros((40, 50), np.uint8)])
-    rendering[..., 2] += 51  # red, in BGR
-    rendering[:20, :, 3] = 255
-    cv2.imwrite(str(tmp_path / "t/a.png"), photo)
-    cv2.imwrite(str(tmp_path / "p/a.png"), rendering)
-    cv2.imwrite(str(tmp_path / "t/b.png"), photo)
-    cv2.imwrite(str(tmp_path / "p/b.png"), rendering[:30])
-    rows, _ = run(tmp_path, "photometric", code=PARTIAL)
-    assert float(rows["a"]["rgb distance"]) == pytest.approx(0.2) and float(rows["a"]["covered %"]) == 50
-    assert "but the truth has (40, 50)" in rows["b"]["failure"]
-    rows, _ = run(tmp_path, "texture", code=PARTIAL)
-    assert float(rows["a"]["l2,1"]) == pytest.approx((0.2 + 100 / 255 * 3**0.5) / 2)
-    mask = np.zeros((40, 50), np.uint8)
-    mask[10:20, 10:40], mask[20:30, 10:40] = 12, 13
-    ours = np.zeros_like(mask)
-    ours[10:20, 10:40], ours[25:30, 10:40] = 1, 2
-    cv2.imwrite(str(tmp_path / "t/a.png"), mask)
-    cv2.imwrite(str(tmp_path / "p/a.png"), ours)
-    rows, _ = run(tmp_path, "lips", "--truth-upper", 12, "--truth-lower", 13, code=PARTIAL)
-    assert float(rows["a"]["upper"]) == 1 and float(rows["a"]["lower"]) == 0.5
-    assert "channels" in rows["b"]["failure"]
-
-
-def test_identity_from_embedding_files(tmp_path):
-    random = np.random.default_rng(0)
-    people = np.repeat([f"person{i}" for i in range(10)], 2)
-    names = np.array([f"photo{i}" for i in range(20)])
-    vectors = np.repeat(random.normal(size=(10, 32)), 2, 0) + 0.1 * random.normal(size=(20, 32))
-    for folder in ("p", "t"):
-        (tmp_path / folder).mkdir()
-    np.savez(tmp_path / "t/photos.npz", name=names, person=people, embedding=vectors)
-    drawn = vectors + 0.1 * random.normal(size=vectors.shape)
-    drawn[3] = 0
-    np.savez(tmp_path / "p/renderings.npz", name=names, person=people, embedding=drawn)
-    rows, report = run(tmp_path, "identity", code=PARTIAL)
-    assert report["scored"] == 19 and "zero" in rows["photo3"]["failure"]
-    assert report["whole"]["top 1"] == 100 and report["whole"]["to same"] < 0.1 < 0.5 < report["whole"]["to different"]
-    assert rows["photo4"]["group"] == "person2" and float(rows["photo4"]["similarity"]) > 0.9
-    assert np.diff(report["curves"]["photos of two people"][1]).min() >= 0
 
 
 def test_an_item_may_be_a_folder_of_frames(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from likeness.evaluate.neutral import expression_deformation
-from likeness.evaluate.registered import registered_error, vertex_errors
+from likeness.evaluate.registered import interocular_error, registered_error, vertex_errors
 from likeness.geometry.alignment import Similarity
 from likeness.geometry.rotation import from_axis_angle
 
@@ -55,3 +55,16 @@ def test_expression_in_a_neutral_photo():
     weights[:200] = 1
     assert expression_deformation(expressed, SHAPE, weights)["mean"] == pytest.approx(2.5)
     assert expression_deformation(SHAPE + 2 * (expressed - SHAPE), SHAPE)["mean"] == pytest.approx(2)
+
+
+def test_a_share_of_the_eyes_distance():
+    """Pairs pushed 2 mm apart, eyes 80 mm apart: 2.5 %, whatever the prediction's size and place."""
+    truth = np.concatenate([SHAPE, SHAPE])
+    push = np.random.default_rng(3).normal(size=SHAPE.shape)
+    push *= 2 / np.linalg.norm(push, axis=1, keepdims=True)
+    eyes = np.array([[-40.0, 3, 1], [40, 3, 1]])
+    pushed = np.concatenate([SHAPE + push, SHAPE - push])
+    assert interocular_error(moved(pushed), truth, eyes) == pytest.approx(2.5, rel=2e-3)
+    assert interocular_error(pushed, truth, 2 * eyes) == pytest.approx(1.25, rel=2e-3)
+    assert interocular_error(moved(truth), truth, eyes) == pytest.approx(0, abs=1e-9)
+    assert interocular_error(moved(truth), truth, eyes, scale=False) > 5

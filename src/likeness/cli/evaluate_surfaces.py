@@ -15,7 +15,7 @@ from likeness.evaluate import facewarehouse, keypoints, meshes, micc, now, realy
 from likeness.evaluate.layouts import micc as micc_layout
 from likeness.evaluate.layouts import now as now_layout
 from likeness.evaluate.layouts import realy as realy_layout
-from likeness.evaluate.layouts.pairs import Pairs, pairs
+from likeness.evaluate.layouts.pairs import pairs
 from likeness.evaluate.meshes import Mesh
 from likeness.evaluate.scans import LANDMARKS_OF_68
 from likeness.evaluate.scores import Measured, collect
@@ -143,8 +143,16 @@ def evaluate_micc(config: EvaluateMicc) -> int:
     return finish(scores, config.output)
 
 
-def _measure_pairs(config: EvaluateFacescape | EvaluateFacewarehouse, found: Pairs, measure):
+def _registered(config: EvaluateFacescape | EvaluateFacewarehouse, protocol: str, measure) -> int:
+    """Score meshes, or the mean of several views' meshes, against true ones of the same place in their folders.
+
+    Args:
+        config: Options.
+        protocol: Its name.
+        measure: (prediction, truth, predicted points, true points) -> numbers.
+    """
     marks, true_marks = _marks(config.keypoints), _marks(config.truth_keypoints)
+    found = pairs(config.predictions, config.truth, meshes.SUFFIXES, config.only)
 
     def one(name: str) -> Measured:
         truth = meshes.read(found.truth[name], config.truth_unit)
@@ -153,23 +161,18 @@ def _measure_pairs(config: EvaluateFacescape | EvaluateFacewarehouse, found: Pai
         predicted, points = keypoints.shared(predicted, points, name)
         return Measured(measure(prediction, truth, predicted, points), remark=prediction.remark or truth.remark)
 
-    return one
+    scores, _ = collect(protocol, "mm", found.names, one, {name: found.person(name) for name in found.names})
+    return finish(scores, config.output, found.strays)
 
 
 def evaluate_facescape(config: EvaluateFacescape) -> int:
-    """Score meshes, or the mean of several views' meshes, against FaceScape's registered ones."""
-    found = pairs(config.predictions, config.truth, meshes.SUFFIXES, config.only)
-    measure = _measure_pairs(config, found, lambda *args: micc.point_to_plane(*args, None))
-    scores, _ = collect("facescape", "mm", found.names, measure, {name: found.person(name) for name in found.names})
-    return finish(scores, config.output, found.strays)
+    """Score meshes against FaceScape's registered ones."""
+    return _registered(config, "facescape", lambda *args: micc.point_to_plane(*args, None))
 
 
 def evaluate_facewarehouse(config: EvaluateFacewarehouse) -> int:
     """Score meshes against FaceWarehouse's."""
-    found = pairs(config.predictions, config.truth, meshes.SUFFIXES, config.only)
-    measure = _measure_pairs(config, found, facewarehouse.closest_distance)
-    scores, _ = collect("facewarehouse", "mm", found.names, measure, {name: found.person(name) for name in found.names})
-    return finish(scores, config.output, found.strays)
+    return _registered(config, "facewarehouse", facewarehouse.closest_distance)
 
 
 def evaluate_now(config: EvaluateNow) -> int:

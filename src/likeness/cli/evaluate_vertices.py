@@ -11,10 +11,11 @@ import tyro
 
 from likeness.cli.protocols import Folders, finish, need
 from likeness.errors import AssetError
-from likeness.evaluate import meshes, scans
+from likeness.evaluate import keypoints, meshes, scans
+from likeness.evaluate.landmarks import OUTER_EYES_68
 from likeness.evaluate.layouts.pairs import pairs
 from likeness.evaluate.neutral import expression_deformation
-from likeness.evaluate.registered import registered_error
+from likeness.evaluate.registered import interocular_error, registered_error
 from likeness.evaluate.scores import Measured, collect
 
 
@@ -27,6 +28,9 @@ class EvaluateBu3dfe(Folders):
     default NAME.correspondence.npy beside each true mesh, else the two share a topology."""
     only: str = "*"
     """Pattern of the truth's file names, as *_F3D.wrl."""
+    eyes: tuple[int, int] | None = None
+    """Vertices of the truth at the outer corners of the eyes: then the mean distance is also given in % of theirs (NME of
+    Tran et al. 2019). By default those of topologies whose key points are known."""
     truth_unit: Literal["mm", "cm", "dm", "m", "um"] = "mm"
     """Unit of the truth."""
 
@@ -81,12 +85,25 @@ def evaluate_bu3dfe(config: EvaluateBu3dfe) -> int:
             len(rows) == len(truth) and rows.max() < len(predicted),
             f"{name}: {len(predicted)} vertices and {len(truth)} true ones do not correspond; see --correspondence",
         )
-        return Measured(registered_error(predicted[rows[rows >= 0]], truth[rows >= 0]))
+        values = registered_error(predicted[rows[rows >= 0]], truth[rows >= 0])
+        eyes = _eyes(config, truth, name)
+        if eyes is not None:
+            values["nme %"] = interocular_error(predicted[rows[rows >= 0]], truth[rows >= 0], eyes)
+        return Measured(values)
 
     # BU-3DFE names files F0001_NE00WH_F3D, whether or not a folder of the person is around them.
     people = {name: name.rpartition("/")[2].split("_")[0] for name in found.names}
     scores, _ = collect("bu3dfe", "mm", found.names, measure, people)
     return finish(scores, config.output, found.strays)
+
+
+def _eyes(config: EvaluateBu3dfe, truth: np.ndarray, name: str) -> np.ndarray | None:
+    """Outer eye corners (2, 3) of a true mesh; None where nobody knows them."""
+    if config.eyes is not None:
+        need(0 <= min(config.eyes) <= max(config.eyes) < len(truth), f"{name}: --eyes {config.eyes}, of {len(truth)} vertices")
+        return truth[list(config.eyes)]
+    embedding = keypoints.of_68(len(truth), OUTER_EYES_68)
+    return None if embedding is None else embedding.points(truth)
 
 
 def evaluate_distinctiveness(config: EvaluateDistinctiveness) -> int:
