@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import cv2
 import numpy as np
@@ -18,8 +18,8 @@ from likeness.cli.main import complain, show
 from likeness.errors import LikenessError, NoFaceError, OutputError, UsageError
 
 if TYPE_CHECKING:
+    from likeness.fit.frames import Frame
     from likeness.fit.person import Worth
-    from likeness.fit.together import Portrait
     from likeness.runtime.reconstruct import System
 
 LONGEST = 960
@@ -56,10 +56,9 @@ def personalise(config: Personalise, system: System | None = None, measure: Call
     Args:
         config: What to do.
         system: Other parts than those that ship, base level.
-        measure: (photo, face, estimate) -> dense landmarks; by default the landmark network that ships.
+        measure: (photo, face) -> dense landmarks; by default the landmark network that ships, else the regressor's.
     """
     from likeness.assets import albedo, correspondence, person
-    from likeness.cli.fit_together import _measure
     from likeness.fit.person import learn
     from likeness.runtime.reconstruct import printable, shipped
     from likeness.runtime.write import write_file
@@ -70,16 +69,16 @@ def personalise(config: Personalise, system: System | None = None, measure: Call
     if config.frames < 8:
         raise UsageError(f"--frames is {config.frames}; 8 are the least")
     system = system or shipped("base")
-    portraits = _portraits(config, system, measure or _measure())
+    frames = _seen(config, system, measure or _measure())
     name = printable(config.name or config.inputs[0].stem)
     learned = learn(
-        portraits, system.model, albedo.load(), correspondence.read(), name, progress=lambda what: show(f"  {what}")
+        frames, system.model, albedo.load(), correspondence.read(), name, progress=lambda what: show(f"  {what}")
     )
     write_file(config.output, person.to_bytes(learned.person, system.model))
     table = summary(learned.worth)
     if config.report is not None:
         write_file(
-            config.report, (json.dumps({"person": name, "frames": len(portraits), **table}, indent=1) + "\n").encode()
+            config.report, (json.dumps({"person": name, "frames": len(frames), **table}, indent=1) + "\n").encode()
         )
     for key, row in table.items():
         show(
@@ -102,24 +101,39 @@ def summary(worth: Worth) -> dict[str, dict[str, float]]:
     return result
 
 
-def _portraits(config: Personalise, system: System, measure: Callable) -> list[Portrait]:
+def _seen(config: Personalise, system: System, measure: Callable | None) -> list[Frame]:
     """The person in each picture; pictures without a face are passed by."""
-    from likeness.fit.album import candidates
-    from likeness.fit.together import choose
+    from likeness.fit.frames import Frame, choose
     from likeness.photos.video import is_clip
+    from likeness.runtime.track import own_landmarks
 
     clips = [path for path in config.inputs if is_clip(path)]
     if clips and len(config.inputs) > 1:
         raise UsageError(f"{clips[0]} is a clip; give one clip, or photos")
     pictures = _frames(clips[0], config.frames) if clips else _photos(config)
-    found: list[list[Any]] = []
+    found: list[list[Frame]] = []
     for name, image in pictures:
-        faces = system.find(image, config.min_face, None)
-        if faces:
-            found.append(candidates(name, image, faces, system.encode, measure))
+        faces = []
+        for face in sorted(system.find(image, config.min_face, None), key=lambda face: -face.side):
+            answer = system.encode(image, face)
+            landmarks = own_landmarks(answer, system) if measure is None else measure(image, face)
+            codes = answer.codes
+            faces.append(Frame(name, image, codes["identity"], codes["expression"], answer.view, landmarks))
+        found += [faces] if faces else []
     if not found:
         raise NoFaceError(f"{config.inputs[0]}: no face was found in any picture")
     return choose(found)
+
+
+def _measure() -> Callable | None:
+    """The landmark network that ships, where there is one."""
+    from likeness.errors import AssetError
+    from likeness.runtime import landmarks
+
+    try:
+        return landmarks.shipped()
+    except AssetError:
+        return None
 
 
 def _photos(config: Personalise) -> list[tuple[str, np.ndarray]]:

@@ -7,12 +7,10 @@ frames say nothing, and elsewhere becomes the robust mean over frames of what th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
-import torch
 
 from likeness import color
 from likeness.assets.albedo import AlbedoModel
@@ -21,20 +19,18 @@ from likeness.assets.correspondence import Correspondence
 from likeness.export.textures import fill
 from likeness.fit import synthesis
 from likeness.fit.evidence import Evidence, gather
+from likeness.fit.frames import Posed
 from likeness.fit.surface import Surface
-from likeness.fit.together import Portrait
 from likeness.geometry import harmonics
 from likeness.geometry.mesh import vertex_normals
 from likeness.geometry.uv import Chart
 from likeness.photos.skin import weights
 from likeness.render.regions import bare_skin
 from likeness.runtime.unwrap import see
-from likeness.types import Stage, View
+from likeness.types import Stage
 
 SIZE = 512
 """Texels along a side of a person's texture. Ours: a face of 250 pixels has no more to tell."""
-FRAMES = 12
-"""Frames that albedo is taken from."""
 COLOURS = synthesis.Step(
     Stage("colours", 6, {"photometric": synthesis.SEEN["photometric"], "albedo": 1.0, "light": 1.0}, synthesis.COLOURS),
     112,
@@ -54,21 +50,6 @@ SOFT = 0.012
 """Share of the chart over which the frames' albedo goes over into the model's."""
 
 
-@dataclass(frozen=True)
-class Posed:
-    """A frame with its fit.
-
-    Attributes:
-        portrait: The frame.
-        expression: (E,) in [0, 1].
-        view: Camera, px of the frame.
-    """
-
-    portrait: Portrait
-    expression: np.ndarray
-    view: View
-
-
 def evidence(posed: Sequence[Posed], model: Builtin, identity: np.ndarray) -> list[Evidence]:
     """The frames for a fit of colours, with skin weights by the face that was fitted.
 
@@ -78,13 +59,11 @@ def evidence(posed: Sequence[Posed], model: Builtin, identity: np.ndarray) -> li
     """
     topology, result = model.topology("base"), []
     for one in posed:
-        image = one.portrait.image
-        seen, bare = bare_skin(
-            model.decode(identity, one.expression), replace(one.view, size=image.shape[:2]), topology
-        )
+        image = one.frame.image
+        seen, bare = bare_skin(model.decode(identity, one.expression), one.view, topology)
         codes = {"identity": identity, "expression": one.expression}
-        answer = SimpleNamespace(codes=codes, view=one.view, landmarks=one.portrait.landmarks.points)
-        result.append(gather(image, answer, one.portrait.landmarks, weights(image, bare) * seen))
+        answer = SimpleNamespace(codes=codes, view=one.view, landmarks=one.frame.landmarks.points)
+        result.append(gather(image, answer, one.frame.landmarks, weights(image, bare) * seen))
     return result
 
 
@@ -130,7 +109,7 @@ def texture(
     ratios, trusts = [], []
     for one, light in zip(posed, lights):
         vertices = model.decode(identity, one.expression).astype(np.float64)
-        seen = see(one.portrait.image, vertices, replace(one.view, size=one.portrait.image.shape[:2]), topology, size)
+        seen = see(one.frame.image, vertices, one.view, topology, size)
         normals = vertex_normals(vertices, topology.triangles) @ np.asarray(one.view.rotation).T
         shading = chart.to_texture(harmonics.shade(normals, light).astype(np.float32))
         own = np.log(seen.colours / np.maximum(shading, DARKEST) + 0.01)
@@ -155,31 +134,6 @@ def robust_mean(values: np.ndarray, trust: np.ndarray, rounds: int = 4) -> tuple
         weight = trust / (1 + ((values - mean) ** 2).mean(-1) / DIFFERENT**2)
         mean = (weight[..., None] * values).sum(0) / np.maximum(weight.sum(0), 1e-6)[..., None]
     return mean, weight.sum(0)
-
-
-def errors(
-    posed: Sequence[Posed],
-    model: Builtin,
-    identity: np.ndarray,
-    surface: Surface,
-    code: np.ndarray | None = None,
-    painted: np.ndarray | None = None,
-) -> np.ndarray:
-    """Photometric error (F,) of frames under the best light for a known albedo: mean distance of linear RGB over the skin.
-
-    Args:
-        code: (K,) of the albedo model; zeros by default.
-        painted: (S, S, 3) uint8 sRGB albedo instead.
-    """
-    if painted is not None:
-        surface = replace(
-            surface, chart=torch.from_numpy(painted.astype(np.float32) / 255), paints=surface.paints[:1, :1] * 0
-        )
-    problem = synthesis.Problem(surface, evidence(posed, model, identity), list(range(len(posed))))
-    if code is not None and painted is None:
-        problem.start = replace(problem.start, albedo=torch.as_tensor(code).expand(len(posed), -1))
-    scene, _ = problem.descend(problem.start, LIGHT, lambda done: None)
-    return problem.errors(scene).photometric.numpy()
 
 
 def _turned(light: np.ndarray, turn: np.ndarray) -> np.ndarray:

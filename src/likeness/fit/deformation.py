@@ -19,6 +19,7 @@ from torch import Tensor
 
 from likeness.assets.builtin import Builtin
 from likeness.geometry import graph
+from likeness.geometry.laplacian import uniform
 from likeness.geometry.sparse import Sparse
 
 REACH = 2.5
@@ -31,6 +32,8 @@ mouth that is wide for good must be a smile in every frame, which cost a tenth o
 all of it, a smile that lasts as long as the clip becomes the face."""
 SHARE = 0.35
 """Standard deviation of an expression's offsets as a share of its own movement near a node. Ours."""
+TOUCHING = 0.1
+"""mm within which a lining begins at the skin."""
 
 
 @dataclass(frozen=True)
@@ -133,26 +136,33 @@ def _held(places: np.ndarray, expression: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _attached(upsampling: Sparse, model: Builtin) -> Sparse:
-    """U of the skin (n, G) for all vertices: sockets and mouth bag follow the skin nearest to them, an eyeball its whole socket."""
+    """U of the skin (n, G) for all vertices: linings of eyes and mouth continue the skin at which they begin, and an eyeball moves
+    as a whole, with the mean of its opening."""
     topology, layout = model.topology("base"), model.layout
     skin = topology.parts["skin"].stop
     used = np.unique(topology.triangles[(topology.triangles < skin).all(1)])
-    follows: list[tuple[np.ndarray, np.ndarray]] = []
+    weights = np.zeros((len(model.mean), upsampling.shape[1]))
+    weights[upsampling.rows, upsampling.columns] = upsampling.values
     for name, part in topology.parts.items():
         if name == "skin":
             continue
-        own = np.arange(part.start, part.stop)
-        nearest = np.array([used[((model.mean[used] - model.mean[i]) ** 2).sum(1).argmin()] for i in own])
-        ball = layout.ball if name.startswith("eye") else 0
-        follows += [(own[i : i + 1], nearest[ball:]) for i in range(ball)]  # the ball stays a ball
-        follows += [(own[i : i + 1], nearest[i : i + 1]) for i in range(ball, len(own))]
-    starts = np.searchsorted(upsampling.rows, np.arange(skin + 1))
-    rows, columns, values = [upsampling.rows], [upsampling.columns], [upsampling.values]
-    for vertex, leaders in follows:
-        for leader in leaders:
-            entries = slice(starts[leader], starts[leader + 1])
-            columns.append(upsampling.columns[entries])
-            values.append(upsampling.values[entries] / len(leaders))
-            rows.append(np.full(len(columns[-1]), vertex[0]))
-    shape = (len(model.mean), upsampling.shape[1])
-    return Sparse.gathered(np.concatenate(rows), np.concatenate(columns), np.concatenate(values), shape)
+        ball = part.start + (layout.ball if name.startswith("eye") else 0)
+        lining = np.arange(ball, part.stop)
+        squares = ((model.mean[used][None] - model.mean[lining][:, None]) ** 2).sum(-1)
+        begins = squares.min(1) < TOUCHING**2
+        weights[lining[begins]] = weights[used[squares[begins].argmin(1)]]
+        inner = topology.triangles[(topology.triangles >= ball).all(1) & (topology.triangles < part.stop).all(1)] - ball
+        weights[lining[~begins]] = _harmonic(inner, begins) @ weights[lining[begins]]
+        weights[part.start : ball] = weights[lining[begins]].mean(0)
+    weights[weights < 1e-6] = 0
+    rows, columns = np.nonzero(weights)
+    return Sparse.gathered(rows, columns, weights[rows, columns], weights.shape)
+
+
+def _harmonic(triangles: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(n - k, k): what the other vertices of a surface take of k known ones, each being the mean of its neighbours."""
+    laplacian = np.zeros((len(known), len(known)))
+    entries = uniform(triangles, len(known))
+    laplacian[entries.rows, entries.columns] = entries.values
+    laplacian[np.diag_indices(len(known))] += 1e-9  # vertices in no triangle stay where they are
+    return -np.linalg.solve(laplacian[~known][:, ~known], laplacian[~known][:, known])

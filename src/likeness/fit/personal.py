@@ -21,8 +21,9 @@ from likeness.fit.deformation import Deformation
 from likeness.fit.landmark_terms import Problem
 from likeness.fit.landmarks import FitConfig, Guess, LandmarkFit, fit
 
-LEARNING = FitConfig(trust=0.06, kinship=0.3)
-"""Photo by photo landmarks err together, see `fit.together.FOR_IDENTITY`; about movements they err less than about a face."""
+LEARNING = FitConfig(trust=0.02, kinship=0.3)
+"""Photo by photo landmarks err together far more than expressions show; as in `fit.together.FOR_IDENTITY`, which was chosen on people
+with many photos."""
 ROUNDS = 3
 """Turns of the two steps. Ours: the fourth changes less than a hundredth of a millimetre."""
 STEPS = 40
