@@ -127,7 +127,7 @@ def test_methods_are_chosen_by_name(toy_system):
 
     chosen = methods(("mean", "given"), toy_system, 4)
     assert [method.name for method in chosen] == ["mean face", "likeness, box given"]
-    assert {"likeness", "given", "mean", "true"} <= set(MAKERS)
+    assert set(MAKERS) == {"likeness", "given", "fit", "mean", "true"}
     with pytest.raises(UsageError, match="--methods best: unknown; choose likeness"):
         methods(("best",), toy_system, 4)
 
@@ -180,3 +180,25 @@ def test_drawings_are_written_for_a_recogniser(toy_system, tmp_path, monkeypatch
     drawn = sorted((tmp_path / "drawn/likeness, box given").iterdir())
     assert drawn[0].name == "heads-000-0.png" and not (tmp_path / "drawn/mean face").exists()
     assert cv2.imread(str(drawn[0])).std() > 0
+
+
+def test_a_square_is_brought_back_to_its_photo():
+    """A picture cut out by a turned, shrinking square and drawn as it is: it lies where it was, and covers what it should."""
+    import cv2
+
+    from likeness.cli.benchmark_methods import in_photo
+    from likeness.photos.crop import crop
+
+    random = np.random.default_rng(0)
+    photo = cv2.GaussianBlur(random.integers(0, 255, (120, 160, 3)).astype(np.uint8), (0, 0), 3)
+    cut = crop(photo, (40.0, 30.0, 110.0, 100.0), 0.3, 128, 1.0)
+    covered = np.zeros((128, 128))
+    covered[30:100, 30:100] = 1
+    drawing = in_photo(cut.image, covered, cut.photo_from_crop, photo)
+    assert drawing.image.shape == photo.shape
+    x, y = (cut.photo_from_crop @ [65, 65, 1])[:2]
+    assert drawing.covered[int(y), int(x)] and not drawing.covered[5, 5]
+    scale = np.hypot(*cut.photo_from_crop[:2, 0])
+    assert drawing.covered.sum() == pytest.approx(70 * 70 * scale**2, rel=0.1)
+    assert np.abs(255 * drawing.image - photo)[drawing.covered].mean() < 0.1
+    np.testing.assert_allclose(255 * drawing.image[~drawing.covered], photo[~drawing.covered])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from likeness.errors import AssetError, NoFaceError, UsageError
 
 if TYPE_CHECKING:
     from likeness.evaluate.benchmark.items import Answer, Drawing, Item, Method
+    from likeness.fit.result import FittedFace
     from likeness.runtime.reconstruct import Reconstruction, System
 
 COVERED = 0.99
@@ -68,8 +70,20 @@ def true_method(system: System, slow: int = 0) -> Method:
     return true_face(system.model)
 
 
+def fit_method(system: System, slow: int) -> Method:
+    """Analysis by synthesis, begun at the reconstruction of the found face."""
+    from likeness.cli.fit import Fitter
+    from likeness.evaluate.benchmark.items import Method
+
+    fitter = Fitter.shipped(system)
+    about = f"`likeness fit`: the found face fitted through the renderer, seconds a picture; at most {slow} pictures of a set."
+    sets = ("heads", "scan", "lfpw", "covered", "sfhq", "frames")
+    return Method("fit", lambda item: answer_of_fit(fitter.fitted(reconstructed(system, item))), about, sets, most=slow)
+
+
 MAKERS: dict[str, Callable[[System, int], Method]] = {
-    "likeness": found_method, "given": given_method, "mean": mean_method, "true": true_method,
+    "likeness": found_method, "given": given_method, "fit": fit_method, "mean": mean_method,
+    "true": true_method,
 }  # fmt: skip
 """Name on the command line -> (system, most pictures of a slow method) -> the row."""
 
@@ -122,3 +136,41 @@ def drawing_of(face: Reconstruction) -> Drawing:
     surface, coverage = rendered(face.vertices, face.topology.triangles, view, face.topology.uv, texture)
     shown = color.encode(surface + (1 - coverage) * color.decode(face.image))
     return Drawing(shown / 255.0, coverage[..., 0] > COVERED)
+
+
+def answer_of_fit(found: FittedFace) -> Answer:
+    """A fit as any method's answer: its texture is albedo, and it is drawn in the light that it found."""
+    from likeness import color
+    from likeness.fit.result import albedo_texture, drawn
+
+    def texture() -> np.ndarray:
+        return color.encode(albedo_texture(found).astype(np.float32))
+
+    def drawing() -> Drawing:
+        evidence = found.evidence
+        image, covered = drawn(found.surface, found.fitted.scene, evidence.image)
+        return in_photo(color.encode(np.clip(image, 0, 1)), covered, evidence.photo_from_crop, found.face.image)
+
+    return replace(answer_of(found.face), texture=texture, drawing=drawing)
+
+
+def in_photo(square: np.ndarray, covered: np.ndarray, photo_from_crop: np.ndarray, photo: np.ndarray) -> Drawing:
+    """What was drawn in a square about the face, brought to the pixels of its photo.
+
+    Args:
+        square: (S, S, 3) uint8 sRGB.
+        covered: (S, S) in [0, 1].
+        photo_from_crop: (3, 3) similarity of pixels.
+        photo: (H, W, 3) uint8 sRGB, behind it.
+    """
+    import cv2
+
+    from likeness.evaluate.benchmark.items import Drawing
+
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])  # OpenCV's pixels have their centres at whole numbers
+    way = (np.linalg.inv(half) @ photo_from_crop @ half)[:2]
+    size = photo.shape[1::-1]
+    image = cv2.warpAffine(square, way, size, flags=cv2.INTER_LINEAR)
+    share = cv2.warpAffine(covered.astype(np.float32), way, size, flags=cv2.INTER_LINEAR)
+    inside = share > COVERED
+    return Drawing(np.where(inside[..., None], image, photo) / 255.0, inside)
