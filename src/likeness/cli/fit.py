@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,6 +17,7 @@ from likeness.cli.reconstruct import batch, check_formats, check_limits, write_f
 from likeness.errors import AssetError, NoFaceError, PhotoError, UsageError
 
 if TYPE_CHECKING:
+    from likeness.fit.person import KnownPerson
     from likeness.fit.result import FittedFace
     from likeness.fit.surface import Surface
     from likeness.runtime.reconstruct import System
@@ -54,6 +55,8 @@ class Fit:
     """Smallest face, in pixels after the photo's longer side is reduced to 640."""
     min_score: float | None = None
     """How sure the face finder must be, between 0 and 1; by default the threshold that ships with it."""
+    person: Path | None = None
+    """Personal face model (`likeness personalise`): every face is taken for that person's; not for clips or --together."""
     face: int = 1
     """Of a clip: 1 is the face that is there largest and longest."""
     threads: int = 2
@@ -69,6 +72,8 @@ def fit(config: Fit, system: System | None = None, fitter: Fitter | None = None)
     if not 1 <= config.threads <= 64:
         raise UsageError(f"--threads is {config.threads}; give 1 to 64")
     clips = [path for path in config.photos if path.suffix.lower() in CLIPS]
+    if config.person is not None and (clips or config.together):
+        raise UsageError("--person is for photos, fitted one by one")
     if clips:
         return _clip(config, clips[0])
     if config.together:
@@ -87,6 +92,8 @@ def fit(config: Fit, system: System | None = None, fitter: Fitter | None = None)
     torch.set_num_threads(config.threads)
     system = system or shipped(config.level)
     fitter = fitter or Fitter.shipped(system)
+    if config.person is not None:
+        fitter = _of_person(fitter, config.person)
 
     def one(path: Path, folder: Path) -> list[dict[str, Any]]:
         with _progress() as tell:
@@ -105,12 +112,14 @@ class Fitter:
         surface: The face model and its albedo, as fits need them.
         measure: (photo, face) -> landmarks, or None where there is no landmark network.
         precision: Of the regressor's answers, or None where it is not known.
+        known: The person whose every face is, with an identity that no fit changes.
     """
 
     system: System
     surface: Surface
     measure: Callable[[Any, Any], Landmarks] | None = None
     precision: Any = None
+    known: KnownPerson | None = None
 
     @classmethod
     def shipped(cls, system: System) -> Fitter:
@@ -157,8 +166,25 @@ class Fitter:
 
         begin = perf_counter()
         evidence = observe(start.image, start.detection, self.system.encode, self.system.model, self.measure, given)
-        found = synthesise(self.surface, [evidence], precision=self.precision, progress=tell)
+        if self.known is None:
+            found = synthesise(self.surface, [evidence], precision=self.precision, progress=tell)
+        else:
+            found = self.known.fit(self.surface, evidence, tell)
         return finished(start, self.system, evidence, found, self.surface, perf_counter() - begin)
+
+
+def _of_person(fitter: Fitter, path: Path) -> Fitter:
+    """The same parts for one person."""
+    from likeness.assets import albedo, correspondence
+    from likeness.assets.person import read
+    from likeness.fit.person import KnownPerson
+    from likeness.runtime.person import personal
+
+    model = fitter.system.model
+    person = read(path, model)
+    known = KnownPerson.of(person)
+    surface = known.surface(model, albedo.load(), correspondence.read())
+    return replace(fitter, system=personal(fitter.system, person), surface=surface, precision=None, known=known)
 
 
 def read_landmarks(path: Path) -> Landmarks:

@@ -17,6 +17,7 @@ from likeness.errors import PhotoError
 from likeness.fit import alignment, complexion, personal, synthesis
 from likeness.fit.bases import LandmarkBases, builtin_bases
 from likeness.fit.deformation import Deformation
+from likeness.fit.evidence import Evidence
 from likeness.fit.frames import Frame, Posed, known_fit, observed, posed
 from likeness.fit.landmarks import fit
 from likeness.fit.personal import Personal
@@ -68,6 +69,44 @@ class Learned:
     generic: Person
     worth: Worth
     tested: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class KnownPerson:
+    """A person in fits of photos: identity and texture stay; expression, camera and light are the photo's.
+
+    Attributes:
+        person: From a file.
+        steps: Stages of a fit without the person's groups.
+    """
+
+    person: Person
+    steps: tuple[synthesis.Step, ...]
+
+    @classmethod
+    def of(cls, person: Person) -> KnownPerson:
+        """With the stages of other fits; albedo stays free where the person has no texture."""
+        own = {"identity"} if person.texture is None else {"identity", "albedo"}
+        steps = []
+        for step in synthesis.STEPS:
+            rates = {name: rate for name, rate in step.stage.rates.items() if name not in own}
+            steps.append(replace(step, stage=replace(step.stage, rates=rates)))
+        return cls(person, tuple(steps))
+
+    def surface(self, model: Builtin, albedo: AlbedoModel, correspondence: Correspondence) -> Surface:
+        """What a fit draws, from the generic face model."""
+        surface, texture = Surface.of(self.person.model(model), albedo, correspondence), self.person.texture
+        return surface if texture is None else painted(surface, torch.from_numpy(texture.astype(np.float32) / 255))
+
+    def fit(
+        self,
+        surface: Surface,
+        evidence: Evidence,
+        progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+    ) -> synthesis.Fitted:
+        """One photo of the person."""
+        evidence = replace(evidence, identity=self.person.identity.astype(np.float32))
+        return synthesis.fit(surface, [evidence], steps=self.steps, progress=progress)
 
 
 def learn(
