@@ -41,6 +41,8 @@ class EvaluateClips:
     """Clips to render."""
     frames: int = 180
     """Frames of each."""
+    sets: tuple[str, ...] = ("sfhq",)
+    """Photo sets whose skins are used."""
     split: str = "validation"
     """Split of the photos whose skins are used."""
     output: Path | None = None
@@ -160,7 +162,7 @@ def _rendered(folder: Path, config: EvaluateClips) -> Iterator[tuple[Path, tuple
     from likeness.photos.video import Writer
 
     head = ict.read(folder / "ict" / "ict_face_model.npz")
-    listings = [read_set(folder / "photos", name, config.split, config.targets) for name in ("sfhq", "stylegan")]
+    listings = [read_set(folder / "photos", name, config.split, config.targets) for name in config.sets]
     shooting = Shooting(head, dense_model(landmark_model(head)), listings, skins=4 * config.rendered)
     for number in range(config.rendered):
         random = np.random.default_rng(number + 1)

@@ -79,7 +79,7 @@ def against_truth(
     found: np.ndarray, true: np.ndarray, turned: np.ndarray, rotation: np.ndarray, rest: np.ndarray, blinks: np.ndarray,
     closures: np.ndarray,
 ) -> dict[str, float]:
-    """What a known performance says about a fit of it.
+    """What a known performance says about a fit of it; "turning" is the rotation less its constant error.
 
     Args:
         found, true: (F, 478, 3) mm, dense landmarks in the model frame, with expression and without pose.
@@ -88,12 +88,14 @@ def against_truth(
         blinks, closures: Frames in the middle of blinks and of lip closures.
     """
     own, other = (points - points.mean(0) for points in (found, true))  # the person is not the movement
-    turn = np.trace(turned.swapaxes(1, 2) @ rotation, axis1=1, axis2=2)
+    apart = rotation.swapaxes(1, 2) @ turned  # in the model's frame, where what a person's shape hides of it is constant
+    u, _, v = np.linalg.svd(apart.mean(0))
     lids = [np.minimum(*(gaps(points, pairs) for pairs in LIDS)) for points in (found, true)]
     lips = [gaps(points, LIPS) for points in (found, true)]
     return {
         "expression mm": float(np.linalg.norm(own - other, axis=-1).mean()),
-        "rotation deg": float(np.degrees(np.arccos(np.clip((turn - 1) / 2, -1, 1))).mean()),
+        "rotation deg": _degrees(apart),
+        "turning deg": _degrees(apart @ (u @ v).T),
         "bend at rest mm": bend(found, rest),
         "bend mm": bend(found),
         "true bend mm": bend(true),
@@ -102,6 +104,11 @@ def against_truth(
         "lip gap at closures mm": float(np.abs(lips[0] - lips[1])[closures].mean()) if len(closures) else float("nan"),
         "lag frames": lag(found - found.mean(0), true - true.mean(0)),
     }
+
+
+def _degrees(rotation: np.ndarray) -> float:
+    """Mean angle of rotations (F, 3, 3)."""
+    return float(np.degrees(np.arccos(np.clip((np.trace(rotation, axis1=1, axis2=2) - 1) / 2, -1, 1))).mean())
 
 
 def blinks(points: np.ndarray, share: float = 0.3, around: int = 9) -> np.ndarray:
