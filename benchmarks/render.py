@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from likeness.geometry.mesh import vertex_normals as plain_normals
 from likeness.render.interpolate import interpolate
 from likeness.render.normals import vertex_normals
 from likeness.render.rasterize import rasterize
@@ -90,6 +91,7 @@ def parts() -> dict[str, Callable[[int], object]]:
         "interpolate 3, forward and backward": interpolated,
         "normals, forward": lambda i: vertex_normals(vertices.detach(), triangles),
         "normals, forward and backward": normals,
+        "normals by the plain twin, forward": lambda i: plain_normals(vertices.detach(), triangles),
         "copy of inputs and outputs": lambda i: [x.clone() for x in (vertices.detach(), triangles, *fragments[0])],
     }
 
