@@ -123,6 +123,8 @@ def test_people_are_known_again_by_codes_and_by_embeddings():
     rows = together.recognised(items, photos, photos)
     assert all(row["alike"] == pytest.approx(1) and row["found"] == 100 for row in rows)
     assert together.recognised(items, photos, {}) == [{}] * 10
+    photos["i1"] = -photos["i0"]  # the other picture of this person looks like nobody: only its own photo would be near
+    assert together.recognised(items, photos, {"i0": photos["i0"]})[0] == pytest.approx({"alike": 1, "found": 0})
 
 
 def test_a_recogniser_speaks_in_the_run(pictures):
