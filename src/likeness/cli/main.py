@@ -52,6 +52,7 @@ COMMANDS = {
     "train trust": Command("fit_trust", "Trust", "trust", "measure how far the regressor's answers are off"),
     "train decoder": Command("regressor", "Decoder", "decoder", "export the face model's decoder"),
     "evaluate model": Command("build", "EvaluateModel", "evaluate_model", "measure the face model against ICT"),
+    "evaluate fit": Command("evaluate_fit", "EvaluateFit", "evaluate_fit", "measure fits of photos, renders and a scan"),
     "evaluate finder": Command("evaluate_finder", "EvaluateFinder", "evaluate_finder", "measure the face finder"),
     "evaluate skin": Command("skin", "EvaluateSkin", "evaluate_skin", "skin told from other things, by its tone"),
     "evaluate albedo": Command("evaluate_albedo", "EvaluateAlbedo", "evaluate_albedo", "measure albedo on portraits"),

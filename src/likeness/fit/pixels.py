@@ -8,16 +8,17 @@ changes), which Gauss-Newton needs and reverse-mode differentiation would give o
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import conv2d, normalize
 from torch.nn.functional import interpolate as resample
-from torch.nn.functional import normalize
 
 from likeness.color import linear_from_srgb
 from likeness.fit import pose
-from likeness.fit.quadratic import Layout, Quadratic
+from likeness.fit.quadratic import GROUPS, Layout, Quadratic
 from likeness.fit.scene import Scene
 from likeness.fit.surface import Surface
 from likeness.geometry import harmonics
@@ -35,6 +36,10 @@ JUMP = 6.0
 """mm of depth between neighbouring pixels: there one part of the face hides another, and the picture has no derivative."""
 SIGMA = 0.12
 """Standard deviation of a colour that the model explains, as a share of the face's median brightness in the photo."""
+
+NEAR = 1 / 24
+"""Standard deviation of the Gaussian about each pixel that contrast is measured in, as a share of the picture's side: about
+10 mm. Ours."""
 
 
 class Picture(NamedTuple):
@@ -96,10 +101,30 @@ class Seen(NamedTuple):
         """Weighted mean of the robust cost; see `losses.photometric`."""
         return (self.weight * robust(self.residual.square().sum(-1))[0]).sum() / self.weight.sum().clamp(min=1.0)
 
+    def contrast(self) -> Seen:
+        """The same with the residuals' local mean taken out: brows, lids, lips and creases stay, and light that no harmonics
+        explain goes. The mean is over a Gaussian `NEAR` wide; that it moves, too, is left out of the derivative."""
+        width = NEAR * self.size
+        mass = torch.zeros(self.size**2, 4).index_copy(
+            0, self.place, torch.cat([self.residual * self.weight[:, None], self.weight[:, None]], -1)
+        )
+        smooth = _blurred(mass.unflatten(0, (self.size, self.size)), width).flatten(0, 1)[self.place]
+        return self._replace(residual=self.residual - smooth[:, :3] / smooth[:, 3:].clamp(min=1e-6))
+
     def error(self) -> Tensor:
         """Weighted mean distance of the colours, linear RGB."""
         distance = self.residual.norm(dim=-1) * self.sigma
         return (self.weight * distance).sum() / self.weight.sum().clamp(min=1e-9)
+
+
+def _blurred(field: Tensor, width: float) -> Tensor:
+    """A field (s, s, C) under a Gaussian of a standard deviation in px, cut off at three of them."""
+    reach = int(3 * width) + 1
+    line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / width) ** 2)
+    line = (line / line.sum())[None, None, :, None]
+    planes = field.movedim(-1, 0)[:, None]
+    planes = conv2d(planes, line, padding=(reach, 0))
+    return conv2d(planes, line.mT, padding=(0, reach))[:, 0].movedim(0, -1)
 
 
 def encoded_albedo(surface: Surface, code: Tensor, uv: Tensor) -> tuple[Tensor, Tensor]:
@@ -166,15 +191,39 @@ def _gradients(image: Tensor, photo: Tensor, there: Tensor, depth: Tensor, size:
     return slopes.movedim(0, 2).flatten(0, 1), usable.flatten()
 
 
-def derivative(surface: Surface, scene: Scene, frame: int, seen: Seen, free: Layout, shading: bool = True) -> Tensor:
+def derivative(
+    surface: Surface, scene: Scene, frame: int, seen: Seen, free: Layout, groups: Collection[str] = GROUPS, shading: bool = True
+) -> Tensor:
     """(n, 3, U): how the residuals change per unit of each unknown, in the order of the layout.
 
     Args:
+        groups: What is free; columns of the others are zero and cost nothing.
         shading: Whether turning normals count. Without them geometry follows what is drawn on the skin, and brightness is left
             to light and albedo.
     """
+    result = torch.zeros(len(seen.place), 3, free.count)
+    if {"identity", "expression", "pose"} & set(groups):
+        geometry = _by_geometry(surface, scene, frame, seen, shading)
+        codes = surface.identities
+        result[..., free.identity], result[..., free.pose] = geometry[..., :codes], geometry[..., -pose.COUNT :]
+        result[..., free.expression] = geometry[..., codes : codes + surface.expressions]
+    if "albedo" in groups:
+        paints = sample_texture(surface.paints, seen.uv).unflatten(-1, (3, -1))
+        result[..., free.albedo] = paints * (seen.slope * seen.light)[..., None]
+    if "light" in groups:
+        basis, light = harmonics.basis(seen.normal), torch.zeros(len(seen.place), 3, 9, 3)
+        for channel in range(3):
+            light[:, channel, :, channel] = seen.albedo[:, channel, None] * basis
+        result[..., free.light] = light.flatten(-2)
+    return result / seen.sigma
+
+
+def _by_geometry(surface: Surface, scene: Scene, frame: int, seen: Seen, shading: bool) -> Tensor:
+    """(n, 3, M + 7): how the colours change with the codes and the camera."""
     rotation, place = scene.rotation[frame], pose.of_scene(scene.resized(seen.size))[frame]
     flow = pose.motion(seen.about, surface.at(surface.modes, seen.corners, seen.shares), rotation, place)
+    if not shading:
+        return -seen.gradient @ flow
     turning = rotation @ surface.at(surface.turning, seen.corners, seen.shares)
     x, y, z = seen.normal.unbind(-1)
     zero = torch.zeros_like(x)
@@ -182,22 +231,8 @@ def derivative(surface: Surface, scene: Scene, frame: int, seen: Seen, free: Lay
     still = torch.zeros(*turning.shape[:2], 4)
     normals = torch.cat([turning, turn, still], -1)
     normals = normals - seen.normal[..., None] * (seen.normal[:, None] @ normals)  # a unit normal moves across itself
-    normals = normals * float(shading)
     by_normal = seen.albedo[..., None] * (scene.light[frame].T @ basis_slope(seen.normal))
-    left = torch.cat([-seen.gradient, by_normal], -1)
-    geometry = left @ torch.cat([flow, normals], 1)
-    result = torch.zeros(len(seen.place), 3, free.count)
-    result[..., free.identity] = geometry[..., : surface.identities]
-    result[..., free.expression] = geometry[..., surface.identities : surface.identities + surface.expressions]
-    result[..., free.pose] = geometry[..., -pose.COUNT :]
-    paints = sample_texture(surface.paints, seen.uv).unflatten(-1, (3, -1))
-    result[..., free.albedo] = paints * (seen.slope * seen.light)[..., None]
-    basis = harmonics.basis(seen.normal)
-    light = torch.zeros(len(seen.place), 3, 9, 3)
-    for channel in range(3):
-        light[:, channel, :, channel] = seen.albedo[:, channel, None] * basis
-    result[..., free.light] = light.flatten(-2)
-    return result / seen.sigma
+    return torch.cat([-seen.gradient, by_normal], -1) @ torch.cat([flow, normals], 1)
 
 
 def basis_slope(normal: Tensor) -> Tensor:
@@ -211,10 +246,11 @@ def basis_slope(normal: Tensor) -> Tensor:
 
 
 def quadratic(
-    surface: Surface, scene: Scene, frame: int, seen: Seen, free: Layout, weight: float, shading: bool = True
+    surface: Surface, scene: Scene, frame: int, seen: Seen, free: Layout, weight: float,
+    groups: Collection[str] = GROUPS, shading: bool = True,
 ) -> Quadratic:
     """The term of one frame: cost (), gradient (U,), Hessian (U, U) by Gauss and Newton; `weight` measurements in all."""
-    rows = derivative(surface, scene, frame, seen, free, shading).detach()
+    rows = derivative(surface, scene, frame, seen, free, groups, shading).detach()
     square = seen.residual.square().sum(-1)
     share = weight * seen.weight * robust(square)[1] / seen.weight.sum().clamp(min=1.0)
     root = share.sqrt()[:, None]

@@ -49,20 +49,26 @@ class Step:
     shading: bool = False
 
 
-SEEN = {"landmarks": 60.0, "photometric": 200.0}
-"""How many independent measurements all landmarks, and all pixels, count for. Chosen on validation renders and photos."""
+SEEN = {"landmarks": 20.0, "photometric": 100.0}
+"""How many independent measurements all landmarks, and all pixels, count for. Chosen on validation renders and photos, as all
+weights here (docs/fitting.md)."""
 BELIEVED = {
     "regressor": 1.0, "identity": 1.0, "albedo": 1.0, "expression": 0.3, "opposed": 1.0, "closing": 1.0, "distance": 1.0,
     "light": 1.0,
 }  # fmt: skip
+COLOURED = {"photometric": SEEN["photometric"], "albedo": 1.0, "light": 1.0}
+MOVING = {"landmarks": SEEN["landmarks"], "contrast": 10.0, **BELIEVED}
+"""What finds colours with the face held still, and what moves the face with its colours held."""
 SHAPE = {"identity": 1.0, "expression": 1.0, "pose": 1.0}
 COLOURS = {"albedo": 1.0, "light": 1.0}
 STEPS = (
-    Step(Stage("colours", 4, {"photometric": SEEN["photometric"], "albedo": 1.0, "light": 1.0}, COLOURS), 112),
+    Step(Stage("colours", 6, COLOURED, COLOURS), 112),
     Step(Stage("landmarks", 6, {"landmarks": SEEN["landmarks"], **BELIEVED}, SHAPE), 112),
-    Step(Stage("coarse", 4, {**SEEN, **BELIEVED}, SHAPE | COLOURS), 56),
-    Step(Stage("middle", 5, {**SEEN, **BELIEVED}, SHAPE | COLOURS), 112),
-    Step(Stage("fine", 3, {**SEEN, **BELIEVED}, SHAPE | COLOURS), 224),
+    Step(Stage("coarse colours", 3, COLOURED, COLOURS), 56),
+    Step(Stage("coarse", 4, MOVING, SHAPE), 56),
+    Step(Stage("fine colours", 3, COLOURED, COLOURS), 112),
+    Step(Stage("fine", 4, MOVING, SHAPE), 112),
+    Step(Stage("last colours", 4, COLOURED, COLOURS), 112),
 )
 """The stages of one photo or a few."""
 
@@ -99,10 +105,17 @@ class Report:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A scene and how it came about."""
+    """A scene and how it came about.
+
+    Attributes:
+        scene: The result.
+        report: Numbers.
+        scenes: What each stage ended with.
+    """
 
     scene: Scene
     report: Report
+    scenes: Mapping[str, Scene] = field(default_factory=dict)
 
 
 def fit(
@@ -126,7 +139,7 @@ def fit(
     """
     problem = Problem(surface, evidence, person, precision)
     scene, total, done = problem.start, sum(step.stage.steps for step in steps), 0
-    stages, before = {}, None
+    stages, scenes, before = {}, {}, None
     for step in steps:
         begin, first = perf_counter(), scene
         scene, numbers = problem.descend(scene, step, _telling(progress, step.stage.name, done, total))
@@ -134,12 +147,13 @@ def fit(
             scene = first
         if before is None and set(step.stage.rates) <= {"albedo", "light"}:
             problem.start, before = scene, problem.errors(scene)
+        scenes[step.stage.name] = scene
         stages[step.stage.name] = numbers | {"seconds": perf_counter() - begin}
         done += step.stage.steps
     before = before or problem.errors(problem.start)
     scene, after, diverged = problem.kept(scene, before)
     progress("done", total, total)
-    return Fitted(scene, Report(before, after, diverged, stages))
+    return Fitted(scene, Report(before, after, diverged, stages), scenes)
 
 
 def _telling(progress: Callable[[str, int, int], None], name: str, done: int, total: int) -> Callable[[int], None]:
@@ -195,11 +209,9 @@ class Problem:
         """All terms of a stage: each frame's quadratic (only its cost unless `steep`), and the people's priors."""
         terms, count = step.stage.terms, self.free.count
         unit = [Quadratic(torch.zeros(()), torch.zeros(count), torch.zeros(count, count)) for _ in self.evidence]
-        if terms.get("photometric"):
-            for i, one in enumerate(self.seen(scene, step.size)):
-                weight = terms["photometric"]
-                unit[i] = pixels.quadratic(self.surface, scene, i, one, self.free, weight, step.shading) if steep else Quadratic(
-                    weight * one.cost(), unit[i].gradient, unit[i].hessian)  # fmt: skip
+        drawn = terms.get("photometric") or terms.get("contrast")
+        for i, one in enumerate(self.seen(scene, step.size) if drawn else ()):
+            unit[i] = self.by_pixels(scene, i, one, step, steep)
         if terms.get("landmarks"):
             for i, one in enumerate(self.compared(scene)):
                 if one is not None:
@@ -215,6 +227,19 @@ class Problem:
         cost, gradient, hessian = beliefs.priors(scene, self.free, terms.get("identity", 0.0), terms.get("albedo", 0.0))
         wide = self.kinship.to(cost)
         return total, (wide * cost, wide[:, None] * gradient, wide[:, None, None] * hessian)
+
+    def by_pixels(self, scene: Scene, frame: int, seen: pixels.Seen, step: Step, steep: bool) -> Quadratic:
+        """The terms of one frame's colours."""
+        count, terms = self.free.count, step.stage.terms
+        total = Quadratic(torch.zeros(()), torch.zeros(count), torch.zeros(count, count))
+        for name in ("photometric", "contrast"):
+            weight = terms.get(name, 0.0)
+            if weight:
+                one = seen.contrast() if name == "contrast" else seen
+                total = total + pixels.quadratic(
+                    self.surface, scene, frame, one, self.free, weight, step.stage.rates, step.shading
+                ) if steep else total._replace(cost=total.cost + weight * one.cost())  # fmt: skip
+        return total
 
     def cost(self, scene: Scene, step: Step) -> Tensor:
         """(P,) what is minimised."""
