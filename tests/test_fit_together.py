@@ -9,21 +9,25 @@ import pytest
 import torch
 from PIL import Image
 
-from likeness.assets import correspondence, toy
+from likeness import color
+from likeness.assets import albedo, builtin, correspondence, toy
 from likeness.cli.fit import Fitter
 from likeness.cli.fit_together import Together, together
 from likeness.errors import NoFaceError, OutputError, PhotoError, UsageError
 from likeness.export.codes import from_bytes
 from likeness.fit.bases import builtin_bases
-from likeness.fit.evidence import Evidence
+from likeness.fit.evidence import Evidence, gather
 from likeness.fit.kin import alikeness
 from likeness.fit.landmarks import FitConfig, Guess, IdentityMeasurement, fit, identity_precision
-from likeness.fit.together import Portrait, answers, choose
+from likeness.fit.surface import Surface
+from likeness.fit.together import Portrait, answers, choose, refined
 from likeness.fit.together import together as fit_person
 from likeness.geometry import cameras
 from likeness.geometry.rotation import from_euler
 from likeness.photos.crop import crop
 from likeness.photos.detect import Detection, square
+from likeness.runtime.draw import portrait as portrait_view
+from likeness.runtime.draw import textured
 from likeness.types import Landmarks, View
 
 HEAD = toy.head()
@@ -196,6 +200,29 @@ def test_answers_are_divided_by_the_prior():
     torch.testing.assert_close(posterior @ axes[:, :3], codes.double() @ axes[:, :3])
     torch.testing.assert_close(posterior @ axes[:, 3:], torch.zeros(2, 3).double(), atol=1e-9, rtol=0)
     assert answers(start, None) is None
+
+
+def test_pixels_find_albedo_and_light_and_leave_the_shape():
+    """Photos of the shipped face drawn under two lights: the lights come back, and the identity stays."""
+    model = builtin.load()
+    surface = Surface.of(model, albedo.load())
+    topology, texture = model.topology("base"), color.encode(surface.texture(torch.zeros(surface.albedos)).numpy())
+    bases, portraits = builtin_bases(model, correspondence.read()), []
+    for name, yaw, strength in (("dark", 0.2, 0.5), ("bright", -0.2, 1.0)):
+        view = portrait_view(model.mean, (200, 200), yaw=yaw)
+        picture = color.encode(strength * color.decode(textured(model.mean, topology, texture, view)))
+        answer = SimpleNamespace(
+            codes={"identity": np.zeros(100), "expression": np.zeros(51)}, view=view, landmarks=cameras.project(bases.mean, view)
+        )
+        said = gather(picture, answer, Landmarks(answer.landmarks, np.full(478, 0.5)), size=112)
+        portraits.append(Portrait(name, picture, Detection((40, 40, 160, 160), 0.0, 1.0), said))
+    before = fit_person(portraits, bases)
+    after = refined(before, surface)
+    np.testing.assert_array_equal(after.identity, before.identity)
+    assert after.albedo.shape == (surface.albedos,) and after.light.shape == (2, 9, 3)
+    assert after.light[0, 0].mean() / after.light[1, 0].mean() == pytest.approx(0.5, abs=0.08)
+    for view, old in zip(after.views, before.views):
+        assert np.abs(cameras.project(model.mean, view) - cameras.project(model.mean, old)).mean() < 1.5
 
 
 # The command

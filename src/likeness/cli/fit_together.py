@@ -46,6 +46,8 @@ class Together:
 
 def together(config: Together, system: System | None = None, fitter: Fitter | None = None) -> int:
     """Run, by default with the system that ships; returns the exit code."""
+    import torch
+
     from likeness.assets import correspondence
     from likeness.cli.fit import Fitter
     from likeness.fit.album import album, check
@@ -76,9 +78,10 @@ def together(config: Together, system: System | None = None, fitter: Fitter | No
         raise kind(f"{len(found)} of {len(paths)} photos can be used; two are the least that can be fitted together")
     bases = builtin_bases(system.model, correspondence.read())
     person = fit_person(choose([portraits for _, portraits in found]), bases, fitter.precision)
+    paint = None
     if fitter.surface is not None:
-        person = refined(person, fitter.surface)
-    result = album(person, system.model, system.level, system.decode, config.texture)
+        person, paint = refined(person, fitter.surface), (lambda code: fitter.surface.texture(torch.as_tensor(code)).numpy())
+    result = album(person, system.model, system.level, system.decode, config.texture, paint)
     for line in result.warnings:
         complain(line)
     names = dict(zip((printable(str(path)) for path in paths), _folder_names(paths)))

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from likeness import color
 from likeness.assets.builtin import Builtin
 from likeness.errors import UsageError
 from likeness.export import codes as code_files
-from likeness.export import gltf, obj
+from likeness.export import environment, gltf, obj
 from likeness.export.asset import Asset, from_builtin
 from likeness.export.textures import to_jpeg, to_png
 from likeness.fit.observe import observe
@@ -25,7 +26,7 @@ from likeness.runtime.blend import Blend, blend
 from likeness.runtime.confidence import Region, advice, assess, shape_deviation
 from likeness.runtime.overlay import draw
 from likeness.runtime.unwrap import see
-from likeness.types import Landmarks, Topology, View
+from likeness.types import Landmarks, Light, Topology, View
 
 FORMAT, VERSION = "likeness.confidence", 1
 """What confidence.json calls itself; the version grows when a field changes its meaning."""
@@ -33,9 +34,9 @@ TEXTURE_SIZE = 1024
 """Texels along a side of the texture."""
 FORMATS = ("glb", "obj", "json", "overlay")
 """What can be written."""
-PERSON_FILES = ("face.glb", "face.obj", "face.mtl", "face.jpg", "face.json", "confidence.json")
+PERSON_FILES = ("face.glb", "face.obj", "face.mtl", "face.jpg", "face.json", "confidence.json", "albedo.png")
 """Names of the files of a person."""
-PHOTO_FILES = ("overlay.png", "face.json")
+PHOTO_FILES = ("overlay.png", "face.json", "light.png", "light.hdr")
 """Names of the files of each of the person's photos."""
 
 
@@ -51,6 +52,8 @@ class Album:
         neutral: (V, 3) mm, without expression.
         blend: The texture from all photos.
         regions: How well each region is known.
+        albedo: (s, s, 3) linear RGB diffuse albedo of the person over the chart, of the albedo model; None where pixels were
+            not compared.
     """
 
     person: Person
@@ -60,6 +63,7 @@ class Album:
     neutral: np.ndarray
     blend: Blend
     regions: tuple[Region, ...]
+    albedo: np.ndarray | None = None
 
     @property
     def topology(self) -> Topology:
@@ -100,8 +104,9 @@ class Album:
         portrait, view = self.person.portraits[photo], self.person.views[photo]
         cut = crop(portrait.image, portrait.face.box, portrait.face.roll)
         sets = self.topology.landmarks
+        codes = {"identity": self.person.identity, "expression": self.person.expression[photo]}
         return code_files.FaceFile(
-            codes={"identity": self.person.identity, "expression": self.person.expression[photo]},
+            codes=codes if self.person.albedo is None else codes | {"albedo": self.person.albedo},
             view=view,
             photo=portrait.name,
             photo_from_crop=cut.photo_from_crop,
@@ -149,6 +154,7 @@ class Album:
         asset = self.asset() if {"glb", "obj"} & set(formats) else None
         result = {"face.glb": gltf.to_bytes(asset)} if "glb" in formats else {}
         result |= obj.to_files(asset, "face") if "obj" in formats else {}
+        result |= {} if self.albedo is None else {"albedo.png": to_png(color.encode(self.albedo))}
         return result | ({"face.json": code_files.to_bytes(self.record(0))} if "json" in formats else {})
 
     def photo_files(self, photo: int, formats: Sequence[str] = FORMATS) -> dict[str, bytes]:
@@ -158,6 +164,10 @@ class Album:
             portrait = self.person.portraits[photo]
             picture = draw(portrait.image, self.vertices[photo], self.person.views[photo], self.topology)
             result["overlay.png"] = to_png(picture)
+        if self.person.light is not None:
+            light = Light(self.person.light[photo])
+            result["light.png"] = to_png(environment.tone_mapped(environment.irradiance(light))[0])
+            result["light.hdr"] = environment.to_hdr(environment.radiance(light))
         return result
 
 
@@ -174,7 +184,7 @@ def check(formats: Sequence[str]) -> None:
 
 def album(
     person: Person, model: Builtin, level: str, decode: Callable[[Mapping[str, np.ndarray], View], Any],
-    size: int = TEXTURE_SIZE,
+    size: int = TEXTURE_SIZE, paint: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Album:  # fmt: skip
     """Pose a person as in each photo, blend the texture, and judge how well each region is known.
 
@@ -184,6 +194,7 @@ def album(
         level: "base" or "dense".
         decode: (codes, view) -> something with posed `vertices` (V, 3) mm at that level.
         size: Texels along a side of the texture.
+        paint: Code of an albedo -> (s, s, 3) linear RGB over the chart.
     """
     topology = model.topology(level)
 
@@ -199,7 +210,9 @@ def album(
     joined = blend([looker(i) for i in range(len(vertices))], topology, frontal(person))
     modes = model.identity if level == "base" else model.refine(model.identity)
     deviation = shape_deviation(neutral, modes, person.covariance)
-    return Album(person, model, level, vertices, neutral, joined, assess(joined, neutral, topology, deviation))
+    regions = assess(joined, neutral, topology, deviation)
+    albedo = None if person.albedo is None or paint is None else paint(person.albedo)
+    return Album(person, model, level, vertices, neutral, joined, regions, albedo)
 
 
 def frontal(person: Person) -> int:

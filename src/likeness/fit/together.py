@@ -16,6 +16,7 @@ from likeness.fit.bases import LandmarkBases
 from likeness.fit.evidence import Evidence
 from likeness.fit.kin import alikeness
 from likeness.fit.landmarks import FitConfig, Guess, IdentityMeasurement, LandmarkFit, fit, identity_precision
+from likeness.fit.result import turned_light
 from likeness.fit.scene import Scene
 from likeness.fit.surface import Surface
 from likeness.geometry.cameras import transform_view
@@ -38,7 +39,7 @@ KNOWN_SHAPE = tuple(
     for step in synthesis.STEPS
 )  # fmt: skip
 """The stages of `fit.synthesis` for a face whose shape is known."""
-STRANGER = -8.0
+STRANGER = -4.0
 """Nats below which a photo is said to show somebody else; see `fit.kin.alikeness` and docs/fitting.md for what it finds."""
 
 
@@ -74,7 +75,7 @@ class Person:
         strangers: Photos that were left out because they do not agree with the others, and by how much (nats, negative).
         alike: (n,) nats for each photo that it shows the same person as the others; NaN for a single photo.
         albedo: (K,) code of the person's diffuse albedo; None where pixels were not compared.
-        light: (n, 9, 3) light of each photo, camera frame, as in `types.Light`; None likewise.
+        light: (n, 9, 3) light of each photo, in its camera's frame, as in `types.Light`; None likewise.
     """
 
     portraits: tuple[Portrait, ...]
@@ -163,9 +164,11 @@ def refined(person: Person, surface: Surface) -> Person:
         view = centred(transform_view(view, found.crop_from_photo, size))
         begun.append(replace(found, identity=person.identity, expression=weights, view=view))
     scene = synthesis.fit(surface, begun, [0] * len(begun), steps=KNOWN_SHAPE).scene
+    views = tuple(_view(scene, i, portrait) for i, portrait in enumerate(person.portraits))
+    turns = [scene.rotation[i].double().numpy() @ np.asarray(view.rotation).T for i, view in enumerate(views)]
     return replace(
-        person, expression=scene.expression.numpy(), views=tuple(_view(scene, i, p) for i, p in enumerate(person.portraits)),
-        albedo=scene.albedo[0].numpy(), light=scene.light.numpy(),
+        person, expression=scene.expression.numpy(), views=views, albedo=scene.albedo[0].numpy(),
+        light=np.stack([turned_light(light, turn) for light, turn in zip(scene.light.double().numpy(), turns)]),
     )  # fmt: skip
 
 
