@@ -1,6 +1,7 @@
 """`likeness benchmark`: runs without data and says so, keeps to its split, names wrong arguments."""
 
 import csv
+from dataclasses import replace
 
 import benchmark_parts as parts
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from likeness.errors import AssetError, UsageError
 from likeness.evaluate.benchmark.items import Answer
+from likeness.photos.detect import Detection
 
 
 def read(path):
@@ -28,8 +30,7 @@ def test_a_smoke_run_without_data_says_so(toy_system, tmp_path, monkeypatch, cap
     whole = {row["method"]: row for row in rows if row["kind"] == "all" and row["set"] == "heads"}
     assert set(whole) == {"likeness", "likeness, box given", "other", "mean face", "true face"}
     given = whole["likeness, box given"]
-    assert float(given["cover"]) > 80 and float(given["metrical"]) > 0 and float(given["texture"]) > 0
-    assert float(given["photo"]) >= 0 and whole["other"]["metrical"] == "" and whole["mean face"]["texture"] == ""
+    assert float(given["cover"]) > 80 and float(given["metrical"]) > 0 and whole["other"]["metrical"] == ""
     moving = {row["method"]: row for row in rows if row["kind"] == "all" and row["set"] == "moving"}
     assert float(moving["mean face"]["lag"]) == pytest.approx(0, abs=25) and float(moving["mean face"]["jitter"]) < 1
     assert "no embeddings were given" in text
@@ -175,11 +176,27 @@ def test_drawings_are_written_for_a_recogniser(toy_system, tmp_path, monkeypatch
     from likeness.cli.benchmark import Benchmark, benchmark
 
     monkeypatch.delenv("LIKENESS_DATA", raising=False)
-    config = Benchmark(quick=True, drawings=tmp_path / "drawn", methods=("given", "mean"))
-    assert benchmark(config, toy_system) == 0
-    drawn = sorted((tmp_path / "drawn/likeness, box given").iterdir())
-    assert drawn[0].name == "heads-000-0.png" and not (tmp_path / "drawn/mean face").exists()
+    seen = replace(toy_system, find=lambda image, min_face, min_score: [Detection((20, 20, 60, 60), 0.0, 0.9)])
+    config = Benchmark(quick=True, drawings=tmp_path / "drawn", methods=("likeness", "mean"))
+    assert benchmark(config, seen) == 0
+    drawn = sorted((tmp_path / "drawn/likeness").iterdir())
+    assert drawn and not (tmp_path / "drawn/mean face").exists()
     assert cv2.imread(str(drawn[0])).std() > 0
+
+
+def test_a_reconstruction_brings_texture_and_drawing(toy_system, photo):
+    from likeness.cli.benchmark_methods import answer_of
+    from likeness.runtime.reconstruct import one_face
+
+    image = photo((160, 120, 90))
+    face = one_face(image, Detection((115, 75, 205, 165), 0.0, 0.9), toy_system)
+    answer = answer_of(face)
+    assert answer.neutral.in_mm and answer.texture().dtype == np.uint8 and len(answer.codes) == len(face.codes["identity"])
+    drawing = answer.drawing()
+    assert drawing.image.shape == image.shape and 0.02 < drawing.covered.mean() < 0.9
+    np.testing.assert_allclose(255 * drawing.image[:3], image[:3], atol=1)
+    inside = np.abs(255 * drawing.image - image)[drawing.covered].mean()
+    assert inside < 12, "a texture taken from the photo explains it"
 
 
 def test_a_square_is_brought_back_to_its_photo():

@@ -50,7 +50,8 @@ def given_method(system: System, slow: int = 0) -> Method:
     def answer(item: Item) -> Answer:
         if item.truth.dense is None:
             raise AssetError("no box is given")
-        return answer_of(one_face(item.picture(), given_face(item.truth.dense), system))
+        found = answer_of(one_face(item.picture(), given_face(item.truth.dense), system))
+        return replace(found, texture=None, drawing=None)  # they take half a second, and tell nothing of the finder
 
     sets = ("heads", "moving", "lfpw", "covered", "sfhq", "frames")
     return Method("likeness, box given", answer, "The same with the box of the true landmarks.", sets)
