@@ -63,7 +63,7 @@ class Label:
     shard: int = 128
     """Photos of a shard, which is written at once: what a kill can cost."""
     threads: int = 1
-    """Threads."""
+    """Photos read and looked at at once."""
 
 
 def landmarks(config: Landmarks) -> None:
@@ -108,7 +108,7 @@ def label(config: Label) -> None:
     from likeness.fit.label import label as label_folder
     from likeness.fit.landmarks import FitConfig
 
-    torch.set_num_threads(config.threads)
+    torch.set_num_threads(1)  # the fits are small: two threads of one wait for each other, most of all on a busy machine
     folders = [folder.resolve() for folder in config.folders]
     if not folders:
         raise UsageError("no folder was given; name at least one folder of photos")
