@@ -43,7 +43,7 @@ class EvaluatePeople:
     """JSON file for the table."""
 
 
-def evaluate_people(config: EvaluatePeople) -> Rows:
+def evaluate_people(config: EvaluatePeople) -> None:
     """Print and write the table."""
     from likeness.assets import builtin, correspondence
     from likeness.evaluate import people as measure
@@ -72,7 +72,7 @@ def evaluate_people(config: EvaluatePeople) -> Rows:
     title = f"{config.split}: {len(np.unique(who))} people, {len(who)} frames, {config.landmarks} landmarks"
     show(title, rows, config.output)
     strangers = {"alikeness of identities": _strangers(portraits, who, video, bases)}
-    return rows | show(f"{title}: a stranger's photo among one photo from each video of a person", strangers, config.output)
+    show(f"{title}: a stranger's photo among one photo from each video of a person", strangers, config.output)
 
 
 def _strangers(portraits: Sequence, who: np.ndarray, video: np.ndarray, bases) -> dict[str, float]:
