@@ -57,7 +57,7 @@ BELIEVED = {
     "light": 1.0,
 }  # fmt: skip
 COLOURED = {"photometric": SEEN["photometric"], "albedo": 1.0, "light": 1.0}
-MOVING = {"landmarks": SEEN["landmarks"], "contrast": 10.0, **BELIEVED}
+MOVING = {"landmarks": SEEN["landmarks"], "contrast": 20.0, **BELIEVED}
 """What finds colours with the face held still, and what moves the face with its colours held."""
 SHAPE = {"identity": 1.0, "expression": 1.0, "pose": 1.0}
 COLOURS = {"albedo": 1.0, "light": 1.0}
@@ -273,6 +273,11 @@ class Problem:
         """The scene after one damped step within the bounds of the codes."""
         free, rates = self.free, step.stage.rates
         loose = free.chosen(rates).double()
+        sound = torch.isfinite(total.hessian).all(-1) & torch.isfinite(total.gradient)  # what is not finite moves nothing
+        sound = sound.all(-1)[:, None, None]
+        total = total._replace(
+            hessian=torch.where(sound, total.hessian, torch.zeros(())), gradient=torch.where(sound[..., 0], total.gradient, torch.zeros(()))
+        )
         hessian = _only(total.hessian.double(), damping[scene.person], loose, 1.0)
         shared = loose[: free.shared]
         prior_hessian = _only(prior[2].double(), damping, shared, 0.0)
