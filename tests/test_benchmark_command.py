@@ -219,3 +219,22 @@ def test_a_square_is_brought_back_to_its_photo():
     assert drawing.covered.sum() == pytest.approx(70 * 70 * scale**2, rel=0.1)
     assert np.abs(255 * drawing.image - photo)[drawing.covered].mean() < 0.1
     np.testing.assert_allclose(255 * drawing.image[~drawing.covered], photo[~drawing.covered])
+
+
+def test_recorded_clips_are_cut_to_their_first_frames(tmp_path, monkeypatch):
+    pytest.importorskip("av")
+    from likeness.cli import benchmark_clips
+    from likeness.photos.video import Writer
+
+    monkeypatch.setattr(benchmark_clips, "FRAMES", 4)
+    for name in ("b.mp4", "a.mp4", "c.mp4"):
+        with Writer(tmp_path / name, (32, 48), 10) as clip:
+            for k in range(6):
+                clip.add(np.full((32, 48, 3), 40 * k + (name == "a.mp4"), np.uint8), k / 10)
+    chosen = benchmark_clips.clips_set(tmp_path, 2)
+    assert [item.name for item in chosen.items] == [f"clip-{k}-00{n}" for k in (0, 1) for n in range(4)]
+    assert {item.person for item in chosen.items} == {"clip 0", "clip 1"} and chosen.rate == pytest.approx(10)
+    levels = [item.picture().mean() for item in chosen.items]
+    assert np.diff(levels[:4]).min() > 20 and levels[4] < 20, "frames in order, and each item its own"
+    with pytest.raises(AssetError, match="no clips lie in this folder"):
+        benchmark_clips.clips_set(tmp_path / "none", 2)
