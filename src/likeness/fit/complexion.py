@@ -84,26 +84,31 @@ def colours(
     return scene.albedo[0].numpy(), lights, surface
 
 
+def chart_of(model: Builtin, size: int = SIZE) -> Chart:
+    """The chart of a face model's textures; takes a second or two."""
+    topology = model.topology("base")
+    return Chart.of(topology.uv, topology.triangles, (size, size))
+
+
 def texture(
     posed: Sequence[Posed],
     lights: Sequence[np.ndarray],
     model: Builtin,
     identity: np.ndarray,
     base: np.ndarray,
-    size: int = SIZE,
+    chart: Chart,
 ) -> np.ndarray:
-    """A person's diffuse albedo (size, size, 3) uint8 sRGB over the chart.
+    """A person's diffuse albedo (S, S, 3) uint8 sRGB over the chart.
 
     Args:
         posed: Frames.
         lights: Their light, (9, 3) each.
         model: The person's.
         identity: (I,) code.
-        base: (S, S, 3) linear RGB: the albedo model's texture of the person's code.
-        size: Texels along a side.
+        base: Linear RGB, of any size: the albedo model's texture of the person's code.
+        chart: A square of S texels; see `chart_of`.
     """
-    topology = model.topology("base")
-    chart = Chart.of(topology.uv, topology.triangles, (size, size))
+    topology, size = model.topology("base"), chart.size[0]
     base = cv2.resize(np.asarray(base, np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
     floor = np.log(base + np.float32(0.01))
     ratios, trusts = [], []

@@ -23,6 +23,7 @@ from likeness.fit.landmarks import fit
 from likeness.fit.personal import Personal
 from likeness.fit.scene import Scene
 from likeness.fit.surface import Surface
+from likeness.geometry.uv import Chart
 
 FEWEST = 8
 """Frames that a person can be learned from at least."""
@@ -150,7 +151,8 @@ def learn(
     licence = licence_of(model, name)
     person = made(found, deformation, name, licence, len(known))
     progress("texture")
-    person, surface = _painted(person, posed(known, fits), model, albedo, correspondence)
+    chart = complexion.chart_of(model)
+    person, surface = _painted(person, posed(known, fits), model, albedo, correspondence, chart)
     progress("pixels")
     aligned = _spread(posed(known, fits), ALIGNED)
     problem = synthesis.Problem(
@@ -162,7 +164,7 @@ def learn(
     progress("texture again")
     own = personal.personal_bases(bases, deformation.offsets(found.numbers), model.topology("base").landmarks["dense"])
     again = posed(known, known_fit(own, known, found.identity))
-    person, surface = _painted(person, again, model, albedo, correspondence)
+    person, surface = _painted(person, again, model, albedo, correspondence, chart)
     plain = replace(nobody(model, name), identity=generic.numpy())
     before = posed(known, known_fit(bases, known, generic))
     code, _, bare = complexion.colours(_spread(before, PAINTED), model, plain.identity, albedo, correspondence)
@@ -202,12 +204,17 @@ def aligned_step(deformation: Deformation, found: Personal, problem: synthesis.P
 
 
 def _painted(
-    person: Person, frames: Sequence[Posed], model: Builtin, albedo: AlbedoModel, correspondence: Correspondence
+    person: Person,
+    frames: Sequence[Posed],
+    model: Builtin,
+    albedo: AlbedoModel,
+    correspondence: Correspondence,
+    chart: Chart,
 ) -> tuple[Person, Surface]:
     """The person with albedo code and texture from some of the frames, and the surface that a fit draws."""
     sample, shown = _spread(frames, PAINTED), person.model(model)
     code, lights, surface = complexion.colours(sample, shown, person.identity, albedo, correspondence)
-    texture = complexion.texture(sample, lights, shown, person.identity, albedo.texture(code))
+    texture = complexion.texture(sample, lights, shown, person.identity, albedo.texture(code), chart)
     return replace(person, albedo=code, texture=texture), painted(
         surface, torch.from_numpy(texture.astype(np.float32) / 255)
     )
