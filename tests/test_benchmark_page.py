@@ -99,6 +99,23 @@ def test_charts_leave_out_what_was_not_measured(small_run):
     assert [nice(value) for value in (0.0, 0.11, 1.0, 1.2, 7.0, 95)] == pytest.approx([1, 0.15, 1, 1.5, 8, 100])
 
 
+def test_a_slow_method_is_compared_on_its_own_pictures(pictures):
+    """Its row stands beside those of the others on the pictures that it was asked about, and not among the whole set's."""
+    size = {item.name: 1.0 + k for k, item in enumerate(pictures)}
+    chosen = as_set(pictures, lambda item, answer: {"shape": size[item.name], "points": 1.0}, ("shape", "points"))
+    methods = [Method("slow", lambda item: Answer(), "", most=2), Method(measure.BASE, lambda item: Answer(), "")]
+    result = measure.run([chosen], methods)
+    whole, asked = report.markdown(result).split("\n\n")
+    assert "12 pictures" in whole and "slow" not in whole and "| mean face | 6.50" in whole
+    assert "the 2 pictures that slow was asked about" in asked
+    assert "| slow | 6.50" in asked and "| mean face | 6.50" in asked  # the first and the last of twelve
+    size[pictures[5].name] = 500.0
+    result = measure.run([chosen], methods)
+    assert "| mean face | 6.50" in report.markdown(result).split("\n\n")[1]
+    page = report.page(result, report.Heading("Board", {}, []), lambda *of: [])
+    assert page.count("<tr><th>slow</th>") == 1 and "<title>slow:" not in page
+
+
 def test_a_mesh_that_reaches_too_little_is_marked(pictures):
     """A tiny crop has little to be wrong in: its shape is starred wherever it stands, its coverage is not."""
     chosen = as_set(pictures, lambda item, answer: {"shape": 0.5, "cover": float(answer.points[0, 0])}, ("shape", "ratio", "cover"))

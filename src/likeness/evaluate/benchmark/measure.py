@@ -26,6 +26,8 @@ ROUNDS = 500
 """Draws of the bootstrap."""
 COVER = 85.0
 """Percent of the true surface that a mesh must reach for its shape to be compared. Ours: the mean face reaches 99."""
+ASKED = "asked"
+"""Kind of the slices that hold what a slow method was asked about."""
 BASE = "mean face"
 """Name of the row that others are ratios to."""
 
@@ -237,7 +239,7 @@ def rows(result: Run) -> list[Row]:
     found = []
     for chosen in result.sets:
         base = result.scores.get((chosen.name, BASE))
-        for (kind, name), members in slices_of(chosen.items).items():
+        for (kind, name), members in (slices_of(chosen.items) | asked_alone(result, chosen)).items():
             wanted = set(members)
             for method in result.methods:
                 scores = result.scores.get((chosen.name, method.name))
@@ -250,6 +252,17 @@ def rows(result: Run) -> list[Row]:
                 if not asked:
                     continue
                 found.append(Row(chosen.name, kind, name, method.name, len(asked), failed, numbers))
+    return found
+
+
+def asked_alone(result: Run, chosen: ItemSet) -> dict[tuple[str, str], list[str]]:
+    """("asked", method) -> the pictures that a method was asked about, where these are some of the set: only on them can it
+    be compared with the others."""
+    found = {}
+    for method in result.methods:
+        scores = result.scores.get((chosen.name, method.name))
+        if scores is not None and len(scores.names) + len(scores.failures) < len(chosen.items):
+            found[ASKED, method.name] = [item.name for item in chosen.items if item.name in {*scores.names, *scores.failures}]
     return found
 
 

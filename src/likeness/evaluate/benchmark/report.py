@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 
 from likeness.evaluate.benchmark.chart import COLOURS, dots
 from likeness.evaluate.benchmark.items import METRICS, SLICES, Item, ItemSet, Method
-from likeness.evaluate.benchmark.measure import BASE, COVER, Estimate, Row, Run, worst
+from likeness.evaluate.benchmark.measure import ASKED, BASE, COVER, Estimate, Row, Run, worst
 from likeness.export.textures import to_jpeg
 
 Pictures = Callable[[ItemSet, Method, Item], Sequence[tuple[str, np.ndarray]]]
@@ -72,17 +72,30 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
 def markdown(result: Run) -> str:
     """The whole sets as a table for a README: a line a method, a block a set."""
     blocks = []
-    for chosen in result.sets:
-        found = [row for row in result.rows if row.set == chosen.name and row.kind == "all"]
+    for chosen, title, found in tables(result):
         metrics = [metric for metric in chosen.metrics if any(metric in row.numbers for row in found)]
         titles = [f"{METRICS[m].title}{' ' + METRICS[m].unit if METRICS[m].unit else ''}" for m in metrics]
-        lines = [f"| {chosen.title}, {len(chosen.items)} pictures | {' | '.join(titles)} | no answer |"]
+        lines = [f"| {title} | {' | '.join(titles)} | no answer |"]
         lines.append("|---" * (len(metrics) + 2) + "|")
         for row in found:
             cells = [_plain(row.numbers.get(metric), metric) + starred(row, metric) for metric in metrics]
             lines.append(f"| {row.method} | {' | '.join(cells)} | {row.failed} |")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\n"
+
+
+def tables(result: Run) -> Iterator[tuple[ItemSet, str, list[Row]]]:
+    """Set, title and rows of each table: the whole set, without methods that were asked about some of it; then for each of
+    these the pictures that it was asked about, with all methods on them alone."""
+    for chosen in result.sets:
+        mine = [row for row in result.rows if row.set == chosen.name]
+        some = [row.slice for row in mine if row.kind == ASKED and row.slice == row.method]
+        whole = [row for row in mine if row.kind == "all" and row.method not in some]
+        yield chosen, f"{chosen.title}, {len(chosen.items)} pictures", whole
+        for method in some:
+            rows = [row for row in mine if row.kind == ASKED and row.slice == method]
+            count = max(row.items for row in rows)
+            yield chosen, f"{chosen.title}, the {count} pictures that {method} was asked about", rows
 
 
 def _plain(number: Estimate | None, metric: str) -> str:
@@ -105,7 +118,7 @@ def page(result: Run, heading: Heading, pictures: Pictures) -> str:
         f"<header><h1>{escape(heading.title)}</h1><dl>{facts}</dl></header>",
         "<section><h2>Failures first</h2>", _failures(result, pictures), "</section>",
         f"<section><h2>Numbers</h2><p>{BRACKETS}</p>",
-        *(_table(chosen, result) for chosen in result.sets), "</section>",
+        *(_table(chosen, title, rows, result) for chosen, title, rows in tables(result)), "</section>",
         f'<section><h2>Slices</h2><p class="key">{colours}</p>',
         *(_slices(chosen, result, names) for chosen in result.sets), "</section>",
         "<section><h2>Not measured</h2><ul>", *(f"<li>{escape(line)}</li>" for line in result.missing), "</ul></section>",
@@ -163,8 +176,7 @@ def _image(image: np.ndarray) -> str:
     return f'<img width="{width}" height="{TILE}" alt="" src="data:image/jpeg;base64,{data}">'
 
 
-def _table(chosen: ItemSet, result: Run) -> str:
-    found = [row for row in result.rows if row.set == chosen.name and row.kind == "all"]
+def _table(chosen: ItemSet, title: str, found: Sequence[Row], result: Run) -> str:
     metrics = [metric for metric in chosen.metrics if any(metric in row.numbers for row in found)]
     heads = "".join(f"<th>{escape(METRICS[m].title)}<small>{escape(METRICS[m].unit)}</small></th>" for m in metrics)
     ours = {method.name for method in result.methods if method.ours}
@@ -174,9 +186,9 @@ def _table(chosen: ItemSet, result: Run) -> str:
         mark = ' class="ours"' if row.method in ours else ""
         lines.append(f"<tr{mark}><th>{escape(row.method)}</th>{cells}<td>{row.failed}</td></tr>")
     people = len({item.person for item in chosen.items})
-    note = f"{len(chosen.items)} pictures of {people} people. {chosen.about}"
+    note = f"{len(chosen.items)} pictures of {people} people. {chosen.about}" if ASKED not in {row.kind for row in found} else ""
     table = f'<div class="wide"><table><tr><th>method</th>{heads}<th>no answer</th></tr>{"".join(lines)}</table></div>'
-    return f"<h3>{escape(chosen.title)}</h3><p>{escape(note)}</p>{table}"
+    return f"<h3>{escape(title)}</h3><p>{escape(note)}</p>{table}"
 
 
 def starred(row: Row, metric: str) -> str:
@@ -198,6 +210,8 @@ def _cell(number: Estimate | None, metric: str, star: str) -> str:
 
 def _slices(chosen: ItemSet, result: Run, names: Sequence[str]) -> str:
     rows = [row for row in result.rows if row.set == chosen.name]
+    some = {row.slice for row in rows if row.kind == ASKED}  # asked about other pictures than the rest
+    rows = [row for row in rows if row.method not in some]
     metrics = [metric for metric in ("ratio", "points", "points68", "dense", "box") if metric in chosen.metrics]
     charts = [dots(rows, metric, names, kind) for kind in SLICES for metric in metrics]
     return f'<h3>{escape(chosen.title)}</h3><div class="charts">{"".join(charts)}</div>' if any(charts) else ""
