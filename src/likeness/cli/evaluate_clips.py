@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time
@@ -86,12 +86,14 @@ def _measure(path: Path, truth: tuple[Performance, np.ndarray] | None) -> dict[s
     system, begin = shipped("base"), process_time()
     tracked = track(video.frames(path), system, shipped_landmarker())
     spent = (process_time() - begin) / len(tracked.times)
-    seen, bases = evidence(tracked, 0), builtin_bases(system.model, correspondence.read())
+    landmarks = correspondence.read()
+    seen, bases = evidence(tracked, 0), builtin_bases(system.model, landmarks)
+    surface = replace(bases, mean=bases.mean - landmarks.offset)  # measured is the mesh, not where landmarks are put beside it
     answers: dict[str, Any] = {"regressor": (seen.identity, seen.expression, seen.rotation, seen.translation, seen.focal,
                                              seen.principal, 0.0)}  # fmt: skip
     for name, smooth in (("frame by frame", False), ("in time", True)):
         begin = process_time()
-        fitted = fit_clip(bases, seen, tracked.times, tracked.size, ClipConfig(smooth=smooth))
+        fitted = fit_clip(bases, seen, tracked.times, tracked.size, ClipConfig(smooth=smooth), kept=landmarks.offset)
         kept = fitted.seen
         count = int(kept.sum())
         answers[name] = (
@@ -99,7 +101,7 @@ def _measure(path: Path, truth: tuple[Performance, np.ndarray] | None) -> dict[s
             np.full(count, fitted.focal), np.tile(fitted.principal, (count, 1)), (process_time() - begin) / len(tracked.times),
         )  # fmt: skip
     return {
-        name: _values(bases, answer, seen, tracked.size, truth, path) | {"ms a frame": 1000 * (spent + answer[-1])}
+        name: _values(surface, answer, seen, tracked.size, truth, path) | {"ms a frame": 1000 * (spent + answer[-1])}
         for name, answer in answers.items()
     }
 
@@ -113,11 +115,11 @@ def _values(
     from likeness.types import View
 
     identity, expression, rotation, translation, focal, principal, _ = answer
-    found = surface(bases, identity, expression)
+    found = places(bases, identity, expression)
     if truth is not None:
         played, person = truth
         frames = seen.frame
-        true = surface(bases, np.tile(person, (len(frames), 1)), played.expression[frames])
+        true = places(bases, np.tile(person, (len(frames), 1)), played.expression[frames])
         events = [np.searchsorted(frames, values) for values in (played.blinks, played.closures)]
         return movement.against_truth(found, true, rotation, played.rotation[frames], played.rest[frames], *events)
     shown = project(found, View(rotation, translation, focal, principal, size))
@@ -145,7 +147,7 @@ def _slip(path: Path, frames: np.ndarray, shown: np.ndarray, scale: float) -> di
     return dict(zip(("slip mm", "trembling mm"), (float(np.nanmean(length)) for length in lengths)))
 
 
-def surface(bases: LandmarkBases, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
+def places(bases: LandmarkBases, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
     """Dense landmarks (F, 478, 3) mm, model frame, of codes (F, 100) and (F, 51)."""
     moved = np.einsum("fk,knc->fnc", identity, bases.identity) + np.einsum("fk,knc->fnc", expression, bases.expression)
     return bases.mean + moved

@@ -155,9 +155,9 @@ def _fit(config: FitClip, tracked: Tracked, system: System, rate: float, advance
     from likeness.fit.bases import builtin_bases
     from likeness.fit.clip import fit_clip as solve
 
-    bases = builtin_bases(system.model, correspondence.read())
-    seen = evidence(tracked, config.face - 1)
-    fitted = solve(bases, seen, tracked.times, tracked.size, progress=advance)
+    landmarks = correspondence.read()
+    bases, seen = builtin_bases(system.model, landmarks), evidence(tracked, config.face - 1)
+    fitted = solve(bases, seen, tracked.times, tracked.size, progress=advance, kept=landmarks.offset)
     return as_motion(fitted, tracked, config.face - 1, config.clip.name, rate, system)
 
 

@@ -15,6 +15,7 @@ from likeness.fit.landmark_terms import IDENTITY, Problem
 from likeness.fit.landmarks import CHUNK, FitConfig, Guess, fit
 from likeness.fit.temporal import Calm
 from likeness.geometry.rotation import from_axis_angle, to_euler
+from likeness.losses.landmark import LIPS
 from likeness.types import Landmarks, View
 
 COUNT = len(EXPRESSIONS)
@@ -30,6 +31,9 @@ HABIT_RIDGE = 1.0
 LEAST = 0.6
 """mm; no landmark is believed to be steadier than this. Ours."""
 LIDS = ("eyeBlink", "eyeSquint", "eyeWide")
+CONTACT, SLACK = 0.4, 0.25
+"""mm by which the measured gap between two lips is off where they touch, and the share of it where they do not. Two points
+of a pair err together, so that this is much less than each one's own error; a mouth that is shut is seen to be. Ours."""
 HEAD_RADIUS = 90.0
 """mm that the surface moves by a turn of one radian."""
 
@@ -128,7 +132,7 @@ class ClipFit:
 
 def fit_clip(
     bases: LandmarkBases, evidence: Evidence, times: np.ndarray, size: tuple[int, int], config: ClipConfig | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None, kept: np.ndarray | None = None,
 ) -> ClipFit:
     """Fit one person to a clip.
 
@@ -138,13 +142,15 @@ def fit_clip(
         times: (F,) seconds, of all frames of the clip.
         size: (height, width) of the frames; the camera looks through their middle.
         progress: Called with the number of frames solved and to solve.
+        kept: (478, 3) mm that `bases.mean` keeps from the surface, as automatic landmarks do; by default nothing.
     """
     config = config or ClipConfig()
     principal = np.array([size[1] / 2, size[0] / 2])
     keys = key_frames(evidence, config.keys)
     identity, focal = _person(bases, evidence, keys, principal, config)
+    subject = _Subject(bases, np.zeros_like(bases.mean) if kept is None else kept, identity, focal, principal)
     if config.habits:
-        bases, evidence = _habits(bases, evidence, identity, focal, principal, config)
+        subject, evidence = _habits(subject, evidence, config)
     answers, done = [], 0
     total = sum(len(_filled(evidence, number)) for number in np.unique(evidence.stretch))
     for number in np.unique(evidence.stretch):
@@ -153,7 +159,7 @@ def fit_clip(
         for begin in range(0, len(frames), WINDOW - 2 * MARGIN):
             low, high = max(0, begin - MARGIN), min(len(frames), begin + WINDOW - MARGIN)
             kept = slice(begin - low, min(begin + WINDOW - 2 * MARGIN, len(frames)) - low)
-            solved = _solve(bases, evidence, frames[low:high], times, identity, focal, principal, config)
+            solved = _solve(subject, evidence, frames[low:high], times, config)
             parts.append([values[kept] for values in solved])
             progress(done + min(begin + WINDOW - 2 * MARGIN, len(frames)), total)
         done += len(frames)
@@ -227,23 +233,35 @@ def _filled(evidence: Evidence, number: int) -> np.ndarray:
     return np.arange(frames[0], frames[-1] + 1)
 
 
-def _problem(
-    bases: LandmarkBases, evidence: Evidence, rows: np.ndarray, identity: np.ndarray, principal: np.ndarray, config: ClipConfig
-) -> Problem:
+@dataclass(frozen=True)
+class _Subject:
+    """Whose face it is and through which camera it is seen.
+
+    Attributes:
+        bases: The face model at the landmarks.
+        kept: (n, 3) mm that its mean keeps from the surface.
+        identity, focal, principal: As in `ClipFit`.
+    """
+
+    bases: LandmarkBases
+    kept: np.ndarray
+    identity: np.ndarray
+    focal: float
+    principal: np.ndarray
+
+
+def _problem(subject: _Subject, evidence: Evidence, rows: np.ndarray, config: ClipConfig) -> Problem:
     """Rows of the evidence as a least-squares problem of a known person: of the modes only the expression's are left."""
-    guess = _guess(evidence, rows, principal)
-    guess = replace(guess, identity=torch.as_tensor(identity, dtype=torch.float32).expand(len(rows), -1))
+    guess = _guess(evidence, rows, subject.principal)
+    person = torch.as_tensor(subject.identity, dtype=torch.float32)
     points, sigma = (torch.as_tensor(x[rows], dtype=torch.float32) for x in (evidence.points, evidence.sigma))
-    problem = Problem(bases, points, config.landmarks, sigma, guess)
-    problem.mean = problem.mean + problem.modes[..., :IDENTITY] @ torch.as_tensor(identity, dtype=problem.dtype)
+    problem = Problem(subject.bases, points, config.landmarks, sigma, replace(guess, identity=person.expand(len(rows), -1)))
+    problem.mean = problem.mean + problem.modes[..., :IDENTITY] @ person
     problem.modes = problem.modes[..., IDENTITY:].contiguous()
     return problem
 
 
-def _habits(
-    bases: LandmarkBases, evidence: Evidence, identity: np.ndarray, focal: float, principal: np.ndarray,
-    config: ClipConfig,
-) -> tuple[LandmarkBases, Evidence]:
+def _habits(subject: _Subject, evidence: Evidence, config: ClipConfig) -> tuple[_Subject, Evidence]:
     """What the landmarks of this person always keep from the model, and how far they stray from that.
 
     A landmark network errs on a person mostly in the same way in every frame, and the model misses the same wrinkle. That
@@ -251,26 +269,24 @@ def _habits(
     the head turns; what is left is the noise that counts from frame to frame, several times smaller.
 
     Returns:
-        The bases with offsets and with that noise as their spread, and the evidence with a spread of its own only
-        where it is less sure than usual.
+        The subject with offsets and with that noise as the landmarks' spread, and the evidence with a spread of its own
+        only where it is less sure than usual.
     """
     rows = np.unique(np.linspace(0, len(evidence.frame) - 1, SAMPLE).round().astype(int))
-    problem = _problem(bases, evidence, rows, identity, principal, config)
-    alone = replace(config, smooth=False)
+    problem = _problem(subject, evidence, rows, config)
     seen = np.ones(len(rows), bool)
-    state = _search(problem, _between(np.arange(len(rows)), seen, problem), seen, np.arange(len(rows)) / 30, bases, focal,
-                    evidence.expression[rows], alone)  # fmt: skip
-    residual, trust, derivative = _residuals(problem, state, focal)
+    start = _between(np.arange(len(rows)), seen, problem)
+    state = _search(problem, start, seen, rows / temporal.RATE, subject, evidence.expression[rows], replace(config, smooth=False))
+    residual, trust, derivative = _residuals(problem, state, subject.focal)
     weight = trust / (trust.sum(0) + 1e-9) * min(len(rows), INDEPENDENT)
     system = np.einsum("fn,fnki,fnkj->nij", weight, derivative, derivative) + np.eye(3) * HABIT_RIDGE
     offset = -np.linalg.solve(system, np.einsum("fn,fnki,fnk->ni", weight, derivative, residual)[..., None])[..., 0]
     left = residual + np.einsum("fnki,ni->fnk", derivative, offset)
-    spread = np.sqrt((trust * (left**2).mean(-1)).sum(0) / (trust.sum(0) + 1e-9))
-    spread = np.maximum(spread, LEAST)
-    unsure = np.median(evidence.sigma, 0)  # px: what is usual for this landmark counts in `spread` already
-    extra = np.sqrt(np.maximum((evidence.sigma / unsure) ** 2 - 1, 0)) * spread
-    size = np.median(problem.unit.double().numpy())
-    return replace(bases, mean=bases.mean + offset, sigma=spread), replace(evidence, sigma=extra * size)
+    spread = np.maximum(np.sqrt((trust * (left**2).mean(-1)).sum(0) / (trust.sum(0) + 1e-9)), LEAST)
+    usual = np.median(evidence.sigma, 0)  # px: what is usual for this landmark counts in `spread` already
+    extra = np.sqrt(np.maximum((evidence.sigma / usual) ** 2 - 1, 0)) * spread * float(problem.unit.median())
+    bases = replace(subject.bases, mean=subject.bases.mean + offset, sigma=spread)
+    return replace(subject, bases=bases, kept=subject.kept + offset), replace(evidence, sigma=extra)
 
 
 def _residuals(problem: Problem, state: _State, focal: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -283,29 +299,32 @@ def _residuals(problem: Problem, state: _State, focal: float) -> tuple[np.ndarra
 
 
 def _solve(
-    bases: LandmarkBases, evidence: Evidence, frames: np.ndarray, times: np.ndarray, identity: np.ndarray, focal: float,
-    principal: np.ndarray, config: ClipConfig,
+    subject: _Subject, evidence: Evidence, frames: np.ndarray, times: np.ndarray, config: ClipConfig
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Expression (M, 51), rotation (M, 3, 3) and translation (M, 3) of neighbouring frames, with everything else known."""
     rows = np.flatnonzero(np.isin(evidence.frame, frames))
     seen = np.isin(frames, evidence.frame)
-    problem = _problem(bases, evidence, rows, identity, principal, config)
-    state = _search(problem, _between(frames, seen, problem), seen, times[frames], bases, focal, evidence.expression[rows], config)
+    problem = _problem(subject, evidence, rows, config)
+    start = _between(frames, seen, problem)
+    state = _search(problem, start, seen, times[frames], subject, evidence.expression[rows], config)
     weights = state.weights.copy()
     weights[:, problem.close] = np.minimum(weights[:, problem.close], weights[:, problem.open])
-    distance = focal / np.exp(state.scale)
+    distance = subject.focal / np.exp(state.scale)
     return weights, state.rotation, np.concatenate([state.shift, -distance[:, None]], 1)
 
 
 def _search(
-    problem: Problem, state: _State, seen: np.ndarray, times: np.ndarray, bases: LandmarkBases, focal: float,
-    believed: np.ndarray, config: ClipConfig,
+    problem: Problem, state: _State, seen: np.ndarray, times: np.ndarray, subject: _Subject, believed: np.ndarray,
+    config: ClipConfig,
 ) -> _State:
     """Gauss-Newton steps on all frames together."""
-    stencil, calms = temporal.curvature(times), groups(bases, config)
+    stencil, calms = temporal.curvature(times), groups(subject.bases, config)
     spread = np.array([config.lids if name.startswith(LIDS) else config.trust for name in EXPRESSIONS])
     for round_ in range(config.rounds):
-        hessian, gradient = _quadratic(problem, state, seen, focal, (believed, spread))
+        hessian, gradient = _quadratic(problem, state, seen, subject)
+        places, rows = np.arange(COUNT), np.flatnonzero(seen)[:, None]
+        hessian[rows, places, places] += spread**-2.0
+        gradient[rows, places] += (state.weights[seen] - believed) * spread**-2.0
         bend = _bend(state, stencil)
         # the first time nothing is taken for a sudden move: every measurement trembles
         precision = temporal.looseness(bend if round_ else np.zeros_like(bend), calms)
@@ -352,30 +371,44 @@ def _tensors(problem: Problem, state: _State, seen: np.ndarray, focal: float) ->
 
 
 def _quadratic(
-    problem: Problem, state: _State, seen: np.ndarray, focal: float, prior: tuple[np.ndarray, np.ndarray]
+    problem: Problem, state: _State, seen: np.ndarray, subject: _Subject
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Hessian (M, 57, 57) and gradient (M, 57) of what each frame shows; zero in the gaps."""
-    pose, weights, rotation = _tensors(problem, state, seen, focal)
+    """Hessian (M, 57, 57) and gradient (M, 57) of what each frame's landmarks show; zero in the gaps."""
+    pose, weights, rotation = _tensors(problem, state, seen, subject.focal)
     residual, turned, depth = problem.project(weights, rotation, pose)
     white, trust, _ = problem.robust(residual, problem.visibility(rotation))
     root = (problem.config.trust * trust).sqrt()[..., None]
     codes = torch.cat([weights.new_zeros(len(weights), IDENTITY), weights], 1)
     _, slope, curve = problem.penalties(codes, pose)
     slope, curve = slope[:, IDENTITY:], curve[:, IDENTITY:, IDENTITY:]
+    apart, certain = _contact(problem, residual, rotation, depth, subject)
+    upper, lower = torch.tensor(LIPS).T
     for part in torch.arange(len(weights)).split(CHUNK):
         derivative = problem.jacobian(rotation[part], pose[part], turned[part], depth[part], part)
-        rows = (root[part][..., None] * (problem.whitening[part] @ derivative)).flatten(1, 2)
-        slope[part] += (rows.transpose(1, 2) @ (root * white)[part].flatten(1)[..., None])[..., 0]
+        pairs = certain[part, :, None, None] * (derivative[:, upper] - derivative[:, lower])
+        rows = torch.cat([root[part][..., None] * (problem.whitening[part] @ derivative), pairs], 1).flatten(1, 2)
+        off = torch.cat([(root * white)[part], certain[part][..., None] * apart[part]], 1).flatten(1)
+        slope[part] += (rows.transpose(1, 2) @ off[..., None])[..., 0]
         curve[part] += rows.transpose(1, 2) @ rows
     wanted = np.eye(COUNT + 7)[:, :-1]
     wanted[-1, SCALE] = -1  # the log distance falls as the log scale grows
     hessian, gradient = np.zeros((len(seen), COUNT + 6, COUNT + 6)), np.zeros((len(seen), COUNT + 6))
     hessian[seen], gradient[seen] = wanted.T @ curve.double().numpy() @ wanted, slope.double().numpy() @ wanted
-    believed, spread = prior
-    places, frames = np.arange(COUNT), np.flatnonzero(seen)[:, None]
-    hessian[frames, places, places] += spread**-2.0
-    gradient[frames, places] += (state.weights[seen] - believed) * spread**-2.0
     return hessian, gradient
+
+
+def _contact(
+    problem: Problem, residual: torch.Tensor, rotation: torch.Tensor, depth: torch.Tensor, subject: _Subject
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """By how much the gaps between the surface's lips differ from those measured (F, k, 2) mm, and the root of the
+    precision of that (F, k). What landmarks keep from the surface does not count here: lips that touch, touch."""
+    upper, lower = torch.tensor(LIPS).T
+    kept = torch.as_tensor(subject.kept, dtype=problem.dtype)
+    shift = (rotation[:, :2] @ (kept[upper] - kept[lower]).T).transpose(1, 2) / depth[:, upper, None]
+    apart = residual[:, upper] - residual[:, lower] - shift * shift.new_tensor([1.0, -1.0])
+    measured = (problem.observed[:, upper] - problem.observed[:, lower]).norm(dim=-1) / problem.unit[:, None]
+    seen = problem.present[:, upper] & problem.present[:, lower]
+    return apart, seen / (CONTACT**2 + (SLACK * measured) ** 2).sqrt()
 
 
 def _bend(state: _State, stencil: np.ndarray) -> np.ndarray:
