@@ -14,6 +14,8 @@ from likeness.assets import toy
 from likeness.assets.albedo import AlbedoModel
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.cli import personalise as command
+from likeness.cli.evaluate_person import compared, some_weights
+from likeness.data.someone import someone
 from likeness.errors import NoFaceError, OutputError, PhotoError, UsageError
 from likeness.fit import alignment, complexion, personal, synthesis
 from likeness.fit.deformation import Deformation
@@ -245,3 +247,20 @@ def test_the_command(toy_system, photo, tmp_path, monkeypatch, learned, albedo, 
         command.personalise(command.Personalise(inputs=(tmp_path,), output=tmp_path / "new", frames=3), toy_system)
     with pytest.raises(NoFaceError):
         command.personalise(command.Personalise(inputs=(tmp_path / "nobody.png",), output=tmp_path / "new"), toy_system)
+
+
+def test_made_up_people_are_outside_the_span_and_what_they_are_is_measured():
+    head = toy.head()
+    truth = someone(head, 1)
+    skin = head.topology("base").regions["skin"]
+    flat = truth.neutral.astype(np.float64).ravel()
+    modes = head.identity.reshape(len(head.identity), -1).astype(np.float64)
+    inside = np.abs(modes @ flat) / np.linalg.norm(modes, axis=1) / np.linalg.norm(flat)
+    assert inside.max() < 0.1 and 1 < np.sqrt((truth.neutral[skin] ** 2).sum(1).mean()) < 2
+    played = np.stack([some_weights(np.random.default_rng(i)) for i in range(4)])
+    same = compared(truth, truth, head, played, played)
+    assert same["vertices mm"] < 1e-4 and same["neutral mm"] < 1e-4 and same["weights rms"] == 0
+    assert same["expressions to truth, cosine"] > 1 - 1e-5 and 0.5 < same["least cosine to generic"] < 0.999
+    plain = person_file.Person("", truth.identity, 0 * truth.neutral, 0 * truth.expression)
+    other = compared(plain, truth, head, played, played)
+    assert other["neutral mm"] > 0.5 and other["vertices mm"] > 0.5 and other["least cosine to generic"] > 1 - 1e-5
