@@ -20,7 +20,7 @@ from likeness.fit.evidence import Evidence, gather
 from likeness.fit.kin import alikeness
 from likeness.fit.landmarks import FitConfig, Guess, IdentityMeasurement, fit, identity_precision
 from likeness.fit.surface import Surface
-from likeness.fit.together import Portrait, answers, choose, refined
+from likeness.fit.together import KNOWN_SHAPE, Portrait, answers, choose, refined
 from likeness.fit.together import together as fit_person
 from likeness.geometry import cameras
 from likeness.geometry.rotation import from_euler
@@ -219,6 +219,7 @@ def test_pixels_find_albedo_and_light_and_leave_the_shape():
     before = fit_person(portraits, bases)
     after = refined(before, surface)
     np.testing.assert_array_equal(after.identity, before.identity)
+    assert all("identity" not in {**step.stage.rates, **step.stage.terms} for step in KNOWN_SHAPE)
     assert after.albedo.shape == (surface.albedos,) and after.light.shape == (2, 9, 3)
     assert after.light[0, 0].mean() / after.light[1, 0].mean() == pytest.approx(0.5, abs=0.08)
     for view, old in zip(after.views, before.views):
@@ -309,6 +310,12 @@ def test_the_command_names_a_stranger_and_leaves_it_out(run, tmp_path, capsys):
     assert not (tmp_path / "out/alien").exists()
     text = json.loads((tmp_path / "out/person/confidence.json").read_text())
     assert [entry["photo"].endswith("alien.png") for entry in text["left_out"]] == [True]
+
+
+def test_two_photos_of_two_people_are_kept_and_doubted(run, capsys):
+    assert run(("a.png", -30, 95), ("b.png", 30, -95)) == 0
+    error = capsys.readouterr().err
+    assert "a.png and" in error and "b.png seem to show two persons" in error
 
 
 def test_unusable_photos_are_listed_and_passed_by(run, tmp_path, capsys):

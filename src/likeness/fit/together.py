@@ -155,8 +155,8 @@ def fitted(portraits: Sequence[Portrait], bases: LandmarkBases, precision: torch
 def refined(person: Person, surface: Surface) -> Person:
     """Compare pixels too: the person's albedo, each photo's light, and once more its expression and camera.
 
-    The identity stays: of what pixels say about the shape of a face, too much is light and too little the face (measured in
-    docs/fitting.md). Photos whose fit diverges keep what they had (`fit.synthesis`).
+    The identity stays, because its spread over photos of a person was measured without pixels (docs/fitting.md). Photos whose
+    fit diverges keep what they had (`fit.synthesis`).
     """
     begun = []
     for portrait, weights, view in zip(person.portraits, person.expression, person.views):
