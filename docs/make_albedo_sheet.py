@@ -42,13 +42,6 @@ class Painter:
         texture = color.encode(self.model.texture(code))
         return draw.textured(self.vertices, self.topology, texture, view, color.decode(np.uint8(PAPER)))
 
-    def shining(self, code: np.ndarray, side: int) -> np.ndarray:
-        """The specular map on the mean head."""
-        skin = self.vertices[self.topology.parts["skin"]]
-        texture = color.encode(self.model.specular(code))
-        view = draw.portrait(skin, (side, side), margin=0.03)
-        return draw.textured(self.vertices, self.topology, texture, view, color.decode(np.uint8(PAPER)))
-
 
 def labelled(picture: np.ndarray, text: str) -> np.ndarray:
     """A picture with a line of text above it."""
@@ -85,10 +78,12 @@ def sheet(model: albedo.AlbedoModel) -> np.ndarray:
                 cells.append(labelled(painter.chart(code, SMALL), f"mode {k + 1}: {sign:+d} sd"))
                 cells.append(labelled(painter.head(code, SMALL), kind))
         rows.append(np.concatenate(cells, 1))
+    caption = np.full((22, COLUMNS * SMALL, 3), PAPER, np.uint8)
+    cv2.putText(caption, "random faces, from light to dark", (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
+    rows.append(caption)
     heads = [painter.head(code, SMALL) for code in tones(model, DRAWS)]
     for first in range(0, DRAWS, COLUMNS):
-        text = "random faces, from light to dark" if first == 0 else ""
-        rows.append(np.concatenate([labelled(head, text if k == 0 else "") for k, head in enumerate(heads[first : first + COLUMNS])], 1))
+        rows.append(np.concatenate(heads[first : first + COLUMNS], 1))
     return np.concatenate(rows)
 
 

@@ -29,6 +29,10 @@ class Albedo:
     """Modes of the model."""
     size: int = 256
     """Texels along a side of the chart."""
+    passes: int = 2
+    """Passes over all photos, see docs/model_card.md."""
+    start: Path | None = None
+    """Begin with the mean of this model."""
     seed: int = 0
     """Chooses the photos."""
     export: Path | None = None
@@ -46,7 +50,9 @@ def albedo(config: Albedo) -> None:
     console = Console()
     photos = data_folder(config.data) / "photos"
     charts, expression = unwrapped(photos, "train", config.sets, config.targets, config.output, config.size, config.seed)
-    model, notes = learn(charts, builtin.load(), expression, Config(config.modes, seed=config.seed),
+    start = None if config.start is None else model_file.load(config.start)
+    model, notes = learn(charts, builtin.load(), expression,
+                         Config(config.modes, passes=config.passes, seed=config.seed, start=start),
                          LICENCE.format(sets=", ".join(name for name, most in config.sets.items() if most > 0)), console.print)
     path = config.export or config.output / model_file.FILE
     model_file.save(model, path, notes | {"sets": config.sets})

@@ -26,9 +26,9 @@ class EvaluateAlbedo:
     """Data folder that holds photos/; by default LIKENESS_DATA."""
     split: str = "validation"
     """validation to choose by, test to report once."""
-    sets: dict[str, int] = field(default_factory=lambda: {"officials": 100, "gan": 150, "stylegan": 100, "sfhq": 150})
+    sets: dict[str, int] = field(default_factory=lambda: {"officials": 60, "stylegan": 60, "gan": 60, "sfhq": 60})
     """Photo sets and how many photos of each, at most."""
-    modes: tuple[int, ...] = (0, 10, 30, 60)
+    modes: tuple[int, ...] = (0, 20, 60)
     """Numbers of modes; 0 is the mean albedo."""
     unwrapped: Path = Path("runs/albedo")
     """Folder for unwrapped photos."""

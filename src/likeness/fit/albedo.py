@@ -23,8 +23,9 @@ COARSE = 64
 """Texels along a side of the maps on which components are found; finer ones follow by regression."""
 GLOSS = 128
 """Texels along a side of the specular map."""
-ENOUGH = (8.0, 25.0)
-"""Summed trust of photos, over both sides, up to which a texel is continued from its surroundings, and from which it stands."""
+SEEN, VARIED = (0.01, 0.03), (0.06, 0.15)
+"""Mean trust of photos up to which a texel is continued from its surroundings, and from which it stands: in the mean map, and in
+the modes, which need more photos."""
 WIDTH = 0.15
 """Deviation from the mean, encoded, at which a colour counts half for the mean."""
 DIM = 0.015
@@ -46,6 +47,7 @@ class Config:
         passes: Over all photos; in each but the first the light is fitted to the person's own albedo in the model so far.
         imputations: Rounds of `components.principal`.
         seed: Chooses the few.
+        start: A model whose mean is taken, instead of finding one from the few.
     """
 
     modes: int = 60
@@ -54,6 +56,7 @@ class Config:
     passes: int = 2
     imputations: int = 16
     seed: int = 0
+    start: AlbedoModel | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,10 @@ class Skins:
         for first in range(0, len(self.rows), step):
             rows = slice(first, first + step)
             yield rows, self.albedo[rows] / np.float32(255) - mean, self.trust[rows] / np.float32(255)
+
+    def row(self, mean: np.ndarray, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets (n, S, 3) and trust (n, S) in one row of the maps."""
+        return self.albedo[:, row] / np.float32(255) - mean[row], self.trust[:, row] / np.float32(255)
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,11 @@ def learn(
     size = charts.trust.shape[1]
     topology = model.topology("base")
     face, zones = Face.of(model, expression, size), Zones.of(topology, model.layout, size)
-    shape = mean_relative(face, zones, charts, config, progress)
+    if config.start is None:
+        shape = mean_relative(face, zones, charts, config, progress)
+    else:
+        shape = decoded(config.start.whole_mean)
+        shape = shape / np.median(shape[zones.bare], axis=0)
     known = skins(face, zones, charts, np.arange(len(charts)), lambda photo: shape)
     for step in range(config.passes):
         progress(f"pass {step + 1}: {len(known.rows)} of {len(charts)} photos kept")
@@ -150,7 +161,7 @@ def mean_relative(face: Face, zones: Zones, charts: Charts, config: Config, prog
             logs[k] = np.log(np.maximum(found, 0) + DARKEST)
             trusts[k] = trust * zones.trust(found, albedo, trust) if step else trust
         mean, mass = fused(logs, trusts, np.ones(len(chosen), np.float32))
-        albedo = evened(face, np.exp(zones.continued(mean, smoothstep(mass, *ENOUGH))))
+        albedo = evened(face, np.exp(zones.continued(mean, smoothstep(mass, *SEEN))))
         progress(f"mean, round {step + 1} of {config.rounds}")
     return albedo
 
@@ -158,7 +169,7 @@ def mean_relative(face: Face, zones: Zones, charts: Charts, config: Config, prog
 def fused(
     values: np.ndarray, trust: np.ndarray, weights: np.ndarray, width: float = 0.2, rounds: int = 4
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Robust mean (S, S, C) of maps (n, S, S, C) and their mirror images by reweighting (Cauchy), and summed trust (S, S).
+    """Robust mean (S, S, C) of maps (n, S, S, C) and their mirror images by reweighting (Cauchy), and mean trust (S, S).
 
     Args:
         trust: (n, S, S) in [0, 1].
@@ -173,7 +184,7 @@ def fused(
         for _ in range(rounds):
             middle = (here * weight[..., None]).sum(0) / np.maximum(weight.sum(0), 1e-6)[:, None]
             weight = sure / (1 + ((here - middle) ** 2).mean(-1) / width**2)
-        mean[row], mass[row] = middle, sure.sum(0)
+        mean[row], mass[row] = middle, sure.mean(0)
     return mean, mass
 
 
@@ -206,8 +217,7 @@ def vary(known: Skins, zones: Zones, config: Config, progress: Callable[[str], N
     """Mean and modes: components of reduced maps, then the same codes' modes on fine ones."""
     size, weights = known.trust.shape[1], known.weights
     mean, mass = fused(known.albedo / np.float16(255), known.trust / np.float16(255), weights.astype(np.float32), WIDTH)
-    sure = smoothstep(mass, *ENOUGH)
-    mean = np.clip(zones.continued(mean, sure), 0, 1)
+    mean = np.clip(zones.continued(mean, smoothstep(mass, *SEEN)), 0, 1)
     coarse, masses = np.empty((len(weights), COARSE, COARSE, 3), np.float32), np.empty((len(weights), COARSE, COARSE), np.float32)
     for rows, offsets, trust in known.chunks(mean):
         for k, offset, weight in zip(range(rows.start, rows.stop), offsets, trust):
@@ -216,8 +226,8 @@ def vary(known: Skins, zones: Zones, config: Config, progress: Callable[[str], N
             coarse[k] = sums / np.maximum(masses[k], 1e-3)[..., None]
     found = components.principal(coarse, masses, weights, config.modes, config.imputations)
     progress(f"components: {(100 * found.deviation[:5]).round(2)} % of the range, noise {100 * found.noise**0.5:.2f} %")
-    start = np.stack([cv2.resize(mode, (size, size), interpolation=cv2.INTER_LINEAR) for mode in found.modes])
-    modes = components.loadings(lambda: known.chunks(mean), found.codes, found.symmetry, weights, start)
+    modes = components.loadings(lambda row: known.row(mean, row), size, found.codes, found.symmetry, weights)
+    sure = smoothstep(mass, *VARIED)
     return Varied(mean, np.stack([zones.continued(mode, sure) for mode in modes]), found)
 
 

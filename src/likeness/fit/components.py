@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,34 +110,35 @@ def unfolded(halves: np.ndarray, sign: int) -> np.ndarray:
 
 
 def loadings(
-    chunks: Callable[[], Iterator[tuple[slice, np.ndarray, np.ndarray]]], codes: np.ndarray, symmetry: np.ndarray,
-    weights: np.ndarray, start: np.ndarray, rounds: int = 3, ridge: float = 0.02,
+    row: Callable[[int], tuple[np.ndarray, np.ndarray]], height: int, codes: np.ndarray, symmetry: np.ndarray,
+    weights: np.ndarray, ridge: float = 0.004,
 ) -> np.ndarray:
-    """Modes of finer maps for codes that coarse ones gave: weighted least squares, doubted values imputed as above.
+    """Modes of finer maps for codes that coarse ones gave: weighted least squares, texel by texel, with its mirror image.
 
     Args:
-        chunks: Makes an iterator over all maps in pieces: rows, offsets (m, h, w, C) and trust (m, h, w).
+        row: Number of a row of the maps -> offsets (n, w, C) and trust (n, w) there.
+        height: Rows.
         codes: (n, K), symmetry (K,) and weights (n,) as in `principal`.
-        start: (K, h, w, C) a first guess, such as the coarse modes enlarged.
-        ridge: Pull to zero, as a share of the maps' number.
+        ridge: Pull to zero, as a share of what a texel that all photos show weighs.
 
     Returns:
-        (K, h, w, C), symmetric or antisymmetric exactly.
+        (K, h, w, C) float32, symmetric or antisymmetric exactly.
     """
-    share = (weights / weights.sum())[:, None]
-    gram = codes.T @ (share * codes)
-    gram = gram * (symmetry[:, None] == symmetry) + ridge * np.eye(len(gram))  # mirror images decouple the two kinds
-    modes = start.astype(np.float32)
-    shape = modes.shape
-    for _ in range(rounds):
-        total = np.zeros((len(modes), modes[0].size), np.float32)
-        flat = modes.reshape(len(modes), -1)
-        for rows, offsets, trust in chunks():
-            known = np.repeat(trust.astype(np.float32)[..., None], shape[-1], -1).reshape(len(offsets), -1)
-            predicted = codes[rows].astype(np.float32) @ flat
-            predicted += known * (offsets.reshape(len(offsets), -1) - predicted)
-            total += (share[rows] * codes[rows]).T.astype(np.float32) @ predicted
-        modes = np.linalg.solve(gram, total).astype(np.float32).reshape(shape)
-        mirrored = modes[:, :, ::-1] * symmetry[:, None, None, None]
-        modes = (modes + mirrored) / 2
-    return modes
+    count, signs = codes.shape[1], symmetry.astype(np.float32)
+    share = np.sqrt(weights / weights.sum() / 2)[:, None]
+    both = np.concatenate([share * codes, share * codes * signs]).astype(np.float32)  # people, then their mirror images
+    upper = np.triu_indices(count)
+    products = both[:, upper[0]] * both[:, upper[1]]
+    lines = []
+    for number in range(height):
+        offsets, trust = row(number)
+        half = trust.shape[1] // 2
+        known = np.concatenate([trust[:, :half], trust[:, ::-1][:, :half]]).astype(np.float32)
+        seen = np.concatenate([offsets[:, :half], offsets[:, ::-1][:, :half]]) * known[..., None]
+        gram = np.zeros((half, count, count), np.float32)
+        gram[:, upper[0], upper[1]] = known.T @ products
+        gram += np.triu(gram, 1).swapaxes(-1, -2) + ridge * np.eye(count, dtype=np.float32)
+        wanted = (both * np.concatenate([share, share])).T @ seen.reshape(len(seen), -1)
+        found = np.linalg.solve(gram, wanted.reshape(count, half, -1).swapaxes(0, 1)).swapaxes(0, 1)
+        lines.append(np.concatenate([found, signs[:, None, None] * found[:, ::-1]], 1))
+    return np.stack(lines, 1).astype(np.float32)

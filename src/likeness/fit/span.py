@@ -17,7 +17,7 @@ from likeness.fit.zones import Zones
 
 SIDE = 64
 """Texels along a side at which codes are found and colours compared; a photo of 256 px shows hardly more of a face."""
-ROUNDS = 8
+ROUNDS = 5
 """Of light and codes by turns."""
 PULL = 0.05
 """Squared colour error that costs as much as a code of one standard deviation: 0.05 over 20 independent values. Ours."""
