@@ -85,7 +85,7 @@ class Album:
         """A line for each photo that was left out because it does not agree with the others."""
         names = [portrait.name for portrait in self.person.portraits]
         lines = [
-            f"{portrait.name}: left out, because it seems to show another person than {_listed(names)}"
+            f"{portrait.name}: left out, because it seems to show another person than the other {len(names)} photos"
             for portrait, _ in self.person.strangers
         ]
         if len(names) == 2 and self.person.alike.min() < STRANGER:
@@ -224,10 +224,6 @@ def frontal(person: Person) -> int:
         return max(towards, 0) ** 2 * min(float(view.focal) / -float(view.translation[2]), 2.0)
 
     return max(range(len(person.views)), key=worth)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
 def _rounded(value: float | None) -> float | None:
