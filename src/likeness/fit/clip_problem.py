@@ -13,14 +13,14 @@ from likeness.fit.landmark_terms import IDENTITY, Problem
 from likeness.fit.landmarks import CHUNK
 from likeness.fit.temporal import Calm
 from likeness.geometry.rotation import from_axis_angle
-from likeness.losses.landmark import LIPS
+from likeness.losses.landmark import LIDS, LIPS
 
 COUNT = len(EXPRESSIONS)
 TURN, SHIFT, SCALE = slice(COUNT, COUNT + 3), slice(COUNT + 3, COUNT + 5), COUNT + 5
 """A frame's unknowns after the weights: turn (radians), shift x and y (mm), log scale (px/mm). The distance follows from the
 scale, because the clip has one focal length."""
 CONTACT, SLACK = 0.4, 0.25
-"""mm by which the measured gap between two lips is off where they touch, and the share of it where they do not. Two points
+"""mm by which the measured gap between two lips or lids is off where they touch, and the share of it where they do not. Two points
 of a pair err together, so that this is much less than each one's own error; a mouth that is shut is seen to be. Ours."""
 HEAD_RADIUS = 90.0
 """mm that the surface moves by a turn of one radian."""
@@ -89,7 +89,7 @@ def quadratic(
     _, slope, curve = problem.penalties(codes, pose)
     slope, curve = slope[:, IDENTITY:], curve[:, IDENTITY:, IDENTITY:]
     apart, certain = _contact(problem, residual, rotation, depth, subject)
-    upper, lower = torch.tensor(LIPS).T
+    upper, lower = torch.tensor(LIPS + LIDS).T
     for part in torch.arange(len(weights)).split(CHUNK):
         derivative = problem.jacobian(rotation[part], pose[part], turned[part], depth[part], part)
         pairs = certain[part, :, None, None] * (derivative[:, upper] - derivative[:, lower])
@@ -107,11 +107,13 @@ def quadratic(
 def _contact(
     problem: Problem, residual: torch.Tensor, rotation: torch.Tensor, depth: torch.Tensor, subject: Subject
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """By how much the gaps between the surface's lips differ from those measured (F, k, 2) mm, and the root of the
-    precision of that (F, k). What landmarks keep from the surface does not count here: lips that touch, touch."""
-    upper, lower = torch.tensor(LIPS).T
+    """By how much the gaps between lips, and between lids, differ from those measured (F, k, 2) mm, and the root of the
+    precision of that (F, k). What landmarks keep from the surface does not count between lips: where they touch, they touch.
+    Lids have thick rims with lashes, which landmarks of another school see elsewhere; there it counts."""
+    upper, lower = torch.tensor(LIPS + LIDS).T
     kept = torch.as_tensor(subject.kept, dtype=problem.dtype)
-    shift = (rotation[:, :2] @ (kept[upper] - kept[lower]).T).transpose(1, 2) / depth[:, upper, None]
+    kept = (kept[upper] - kept[lower]) * (torch.arange(len(upper)) < len(LIPS))[:, None]
+    shift = (rotation[:, :2] @ kept.T).transpose(1, 2) / depth[:, upper, None]
     apart = residual[:, upper] - residual[:, lower] - shift * shift.new_tensor([1.0, -1.0])
     measured = (problem.observed[:, upper] - problem.observed[:, lower]).norm(dim=-1) / problem.unit[:, None]
     seen = problem.present[:, upper] & problem.present[:, lower]
