@@ -63,7 +63,7 @@ def principal(
             half = folded(filled.reshape(offsets.shape), sign).reshape(n, -1)
             scaled = half * root
             basis, _ = np.linalg.qr(scaled.T @ (scaled @ bases[which]))
-            left, values, right = np.linalg.svd(scaled @ basis, full_matrices=False)
+            _, values, right = np.linalg.svd(scaled @ basis, full_matrices=False)
             bases[which] = basis @ right.T
             found.append((half @ bases[which], values**2 / n, sign))
             rest += float((scaled**2).sum() / n - (values**2 / n).sum())
