@@ -26,7 +26,7 @@ from likeness.geometry import harmonics
 from likeness.geometry.cameras import transform_view
 from likeness.geometry.mesh import vertex_normals
 from likeness.render.render import render
-from likeness.runtime.reconstruct import TEXTURE_SIZE, Reconstruction, System
+from likeness.runtime.reconstruct import Reconstruction, System
 from likeness.runtime.unwrap import see
 from likeness.types import Face, Light, View
 
@@ -154,13 +154,14 @@ def drawn(surface: Surface, scene: Scene, background: np.ndarray, frame: int = 0
     return image.numpy(), skin.float().numpy()
 
 
-def albedo_texture(fit: FittedFace, size: int = TEXTURE_SIZE) -> np.ndarray:
-    """The person's colours without the photo's light, (S, S, 3) linear RGB in [0, 1] over the chart.
+def albedo_texture(fit: FittedFace) -> np.ndarray:
+    """The person's colours without the photo's light, (S, S, 3) linear RGB in [0, 1] over the chart, as large as the texture.
 
     The model's albedo, and on it the fine detail of the photo, divided by the fitted light, where the photo can be believed.
     Eyes and mouth are those of the photo: the model has no albedo for them.
     """
-    face, scene = fit.face, fit.fitted.scene
+    face, scene, photo = fit.face, fit.fitted.scene, color.decode(fit.face.texture)
+    size = len(photo)
     seen = see(face.image, face.vertices, face.view, face.topology, size)
     albedo = cv2.resize(fit.surface.texture(scene.albedo[0]).numpy(), (size, size), interpolation=cv2.INTER_CUBIC).clip(1e-3, 1)
     normals = (vertex_normals(face.vertices.astype(np.float64), face.topology.triangles) @ fit.face.view.rotation.T).astype(np.float32)
@@ -174,7 +175,6 @@ def albedo_texture(fit: FittedFace, size: int = TEXTURE_SIZE) -> np.ndarray:
     detail = ratio - _smooth(ratio, trust, FINE * size)
     result = albedo * np.exp(trust[..., None] * np.clip(detail, -DETAIL, DETAIL))
     skin = seen.texels.part == 1 + list(face.topology.parts).index("skin")
-    photo = color.decode(face.texture)
     return np.where(skin[..., None] | (seen.texels.triangle < 0)[..., None], result, photo).clip(0, 1).astype(np.float32)
 
 
