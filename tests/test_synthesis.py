@@ -19,6 +19,7 @@ from likeness.fit.synthesis import COLOURS, SHAPE, Problem, Step
 from likeness.geometry import harmonics
 from likeness.geometry.rotation import from_euler
 from likeness.losses.photometric import l21, robust
+from likeness.render.interpolate import sample_texture
 from likeness.types import Stage, View
 
 SIZE = 112
@@ -247,6 +248,14 @@ def test_axis_angles_are_those_of_the_rotation():
     from likeness.geometry.rotation import from_axis_angle
 
     torch.testing.assert_close(beliefs.axis_angle(from_axis_angle(vector)), vector, atol=1e-6, rtol=1e-6)
+
+
+def test_texels_are_read_as_the_renderer_reads_them():
+    uv = torch.rand(200, 2, generator=torch.Generator().manual_seed(0))
+    uv[:4] = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.5, 0.001]])
+    chart = torch.rand(16, 16, 3, generator=torch.Generator().manual_seed(1))
+    ids, shares = pixels.texels(uv, 16)
+    torch.testing.assert_close((chart.flatten(0, 1)[ids] * shares[..., None]).sum(1), sample_texture(chart, uv))
 
 
 def test_robust_cost_and_weight_belong_together():

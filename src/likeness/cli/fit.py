@@ -59,8 +59,8 @@ class Fit:
     """Personal face model (`likeness personalise`): every face is taken for that person's; not for clips or --together."""
     face: int = 1
     """Of a clip: 1 is the face that is there largest and longest."""
-    threads: int = 2
-    """Threads."""
+    threads: int = 1
+    """Threads; a photo takes few seconds with one, and where other programs are busy more of them only wait."""
     overwrite: bool = False
     """Replace results that are there already; files that are not ours stay."""
 

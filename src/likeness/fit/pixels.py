@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, normalize
+from torch.nn.functional import conv2d, embedding_bag, normalize
 from torch.nn.functional import interpolate as resample
 
 from likeness.color import linear_from_srgb
@@ -23,7 +23,7 @@ from likeness.fit.scene import Scene
 from likeness.fit.surface import Surface
 from likeness.geometry import harmonics
 from likeness.losses.photometric import robust
-from likeness.render.interpolate import interpolate, sample_texture
+from likeness.render.interpolate import interpolate
 from likeness.render.normals import vertex_normals
 from likeness.render.project import project
 from likeness.render.rasterize import rasterize
@@ -73,7 +73,7 @@ class Seen(NamedTuple):
         weight: (n,) visibility times skin.
         corners: (n, 3) vertices and shares (n, 3): the material under the pixel.
         about: (n, 3) mm, turned about the pivot; normal (n, 3) unit, both in the camera's axes.
-        uv: (n, 2).
+        paints: (n, 3, K) how encoded albedo changes with its code.
         albedo, light: (n, 3) diffuse albedo, and what it is multiplied by.
         slope: (n, 3) derivative of the decoded albedo by its encoded value; zero where it is clipped.
         gradient: (n, 3, 2) how the colours change per px to the right and down, mean of the drawing's and the photo's.
@@ -88,7 +88,7 @@ class Seen(NamedTuple):
     shares: Tensor
     about: Tensor
     normal: Tensor
-    uv: Tensor
+    paints: Tensor
     albedo: Tensor
     light: Tensor
     slope: Tensor
@@ -127,13 +127,28 @@ def _blurred(field: Tensor, width: float) -> Tensor:
     return conv2d(planes, line.mT, padding=(0, reach))[:, 0].movedim(0, -1)
 
 
-def encoded_albedo(surface: Surface, code: Tensor, uv: Tensor) -> tuple[Tensor, Tensor]:
-    """Diffuse albedo (n, 3), linear RGB, of one code at places of the chart, and its derivative (n, 3) by encoded values."""
-    chart = surface.chart + (surface.paints.unflatten(-1, (3, -1)) * code).sum(-1)
-    encoded = sample_texture(chart, uv).requires_grad_()
+def texels(uv: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The four texels about places (n, 2) of a chart, (n, 4) long, row by row, and their shares; as `render.sample_texture`."""
+    place = (uv * size - 0.5).clamp(0, size - 1)
+    corner = place.floor().clamp(max=size - 2)
+    right, down = (place - corner).unbind(-1)
+    first = (corner[:, 1] * size + corner[:, 0]).long()
+    ids = torch.stack([first, first + 1, first + size, first + size + 1], -1)
+    return ids, torch.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], -1)
+
+
+def albedo_at(surface: Surface, code: Tensor, uv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Diffuse albedo (n, 3), linear RGB, of one code at places of the chart; its derivative (n, 3) by encoded values, zero
+    where those are clipped; and that of the encoded values by the code, (n, 3, K)."""
+    ids, shares = texels(uv, len(surface.chart))
+    mean, paints = (
+        embedding_bag(ids, chart.flatten(0, 1), per_sample_weights=shares, mode="sum") for chart in (surface.chart, surface.paints)
+    )
+    paints = paints.unflatten(-1, (3, -1))
+    encoded = (mean + paints @ code).requires_grad_()
     with torch.enable_grad():
         linear = linear_from_srgb(encoded.clamp(0, 1))
-    return linear.detach(), torch.autograd.grad(linear.sum(), encoded)[0]
+    return linear.detach(), torch.autograd.grad(linear.sum(), encoded)[0], paints
 
 
 def look(surface: Surface, scene: Scene, frame: int, picture: Picture, most: int = MOST) -> Seen:
@@ -152,7 +167,7 @@ def look(surface: Surface, scene: Scene, frame: int, picture: Picture, most: int
     triangle = fragments.triangle[0].flatten()
     there = (triangle >= 0) & surface.bare[triangle.clamp(min=0).long()]
     rows = there.nonzero()[:, 0]
-    albedo, slope = encoded_albedo(surface, scene.albedo[person], drawn[rows, 6:])
+    albedo, slope, paints = albedo_at(surface, scene.albedo[person], drawn[rows, 6:])
     light = harmonics.shade(normal[rows], one.light[0])
     image = torch.zeros(size * size, 3).index_copy(0, rows, albedo * light)
     gradient, usable = _gradients(image, picture.image, there, fragments.depth[0], size)
@@ -165,7 +180,7 @@ def look(surface: Surface, scene: Scene, frame: int, picture: Picture, most: int
     place_pivot = one.rotation[0] @ one.rotation.new_tensor(pose.PIVOT) + one.translation[0]
     return Seen(
         place, weight[place], surface.triangles[triangle[place].long()].long(), fragments.barycentric[0].flatten(0, 1)[place],
-        position[place] - place_pivot, normal[place], drawn[place, 6:], albedo[kept], light[kept], slope[kept],
+        position[place] - place_pivot, normal[place], paints[kept], albedo[kept], light[kept], slope[kept],
         gradient[place], (image[place] - picture.image.flatten(0, 1)[place]) / picture.sigma, picture.sigma,
         size,
     )  # fmt: skip
@@ -208,8 +223,7 @@ def derivative(
         result[..., free.identity], result[..., free.pose] = geometry[..., :codes], geometry[..., -pose.COUNT :]
         result[..., free.expression] = geometry[..., codes : codes + surface.expressions]
     if "albedo" in groups:
-        paints = sample_texture(surface.paints, seen.uv).unflatten(-1, (3, -1))
-        result[..., free.albedo] = paints * (seen.slope * seen.light)[..., None]
+        result[..., free.albedo] = seen.paints * (seen.slope * seen.light)[..., None]
     if "light" in groups:
         basis, light = harmonics.basis(seen.normal), torch.zeros(len(seen.place), 3, 9, 3)
         for channel in range(3):

@@ -125,7 +125,7 @@ class Surface:
 
     def texture(self, code: Tensor) -> Tensor:
         """Diffuse albedo (S, S, 3) linear RGB of one code (K,)."""
-        return decoded(self.chart + (self.paints.unflatten(-1, (3, -1)) * code).sum(-1))
+        return decoded(self.chart + self.paints.unflatten(-1, (3, -1)) @ code)
 
 
 def _marks(topology: Topology, name: str) -> Marks:
