@@ -69,16 +69,20 @@ class Surface:
             correspondence: Habits and spreads of automatic dense landmarks; by default none and 1.5 mm.
         """
         topology = model.topology("base")
-        codes = np.concatenate([model.identity, model.expression])
-        paints = np.stack([unfold(mode, sign) for mode, sign in zip(albedo.half_modes, albedo.symmetry.tolist())])
+        codes = [*model.identity, *model.expression]
+        modes = torch.empty(*model.mean.shape, len(codes))
+        for k, mode in enumerate(codes):
+            modes[..., k] = torch.from_numpy(mode)
+        paints = torch.empty(albedo.size, albedo.size, 3, albedo.codes)
+        for k, (mode, scale, sign) in enumerate(zip(albedo.modes, albedo.scale, albedo.symmetry.tolist())):
+            paints[..., k] = torch.from_numpy(unfold(mode * scale, sign))
         marks = {COUNT: _marks(topology, "dense"), 68: _marks(topology, "68")}
         if correspondence is not None:
             offset, sigma = (torch.tensor(np.asarray(v, np.float32)) for v in (correspondence.offset, correspondence.sigma))
             marks[COUNT] = marks[COUNT]._replace(offset=offset, sigma=sigma)
         return cls(
-            torch.tensor(model.mean), torch.tensor(np.ascontiguousarray(codes.transpose(1, 2, 0))).flatten(1),
-            len(model.identity), len(model.expression), topology, marks,
-            torch.tensor(albedo.whole_mean), torch.tensor(np.ascontiguousarray(paints.transpose(1, 2, 3, 0))).flatten(2),
+            torch.tensor(model.mean), modes.flatten(1), len(model.identity), len(model.expression), topology, marks,
+            torch.tensor(albedo.whole_mean), paints.flatten(2),
         )  # fmt: skip
 
     @property
