@@ -160,6 +160,10 @@ SHIPPED: dict[str, Shipped] = {
     "skin colours": Shipped(
         "photos/skin.safetensors", "which colours are skin", "Apache-2.0", ("ict", "mediapipe", *_PHOTOS), "likeness train skin",
     ),
+    "regressor's errors": Shipped(
+        "fit/regressor.safetensors", "how far the regressor's answers are off, on renders", "Apache-2.0", ("ict", *_PHOTOS),
+        "likeness train trust",
+    ),
     "landmark network": Shipped(
         "runtime/points.onnx", "crop to 478 landmarks and how sure each is", "Apache-2.0", ("ict", "mediapipe", *_PHOTOS),
         "likeness train points",
