@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 GIVEN_SPREAD = 0.01
 """Spread of a set's automatic landmarks where they are given, in 3D distances of the outer eye corners."""
+STRICT = "regressor, best albedo"
+"""Row of the regressor's geometry with the best albedo and light for it; the row "regressor" has the mean albedo."""
 LANDMARKS_ONLY = "landmarks"
 """The stage after which a fit has looked at no pixel but for colours."""
 
@@ -83,7 +85,7 @@ def of_photos(config: EvaluateFit, fitter: Fitter) -> Rows:
 
     listing = read_set(data_folder(config.data) / "photos", "sfhq", config.split)
     chosen = np.unique(np.linspace(0, len(listing.files) - 1, config.photos).round().astype(int))
-    rows: dict[str, list[list[float]]] = {"regressor": [], "landmarks only": [], "fit": []}
+    rows: dict[str, list[list[float]]] = {"regressor": [], STRICT: [], "landmarks only": [], "fit": []}
     facts = {"diverged": 0.0, "code": 0.0, "seconds": [], "cpu": []}
     for i in track(chosen, "photos"):
         image, points = photo(listing.root / listing.name / listing.files[i]), listing.points[i]
@@ -96,31 +98,32 @@ def of_photos(config: EvaluateFit, fitter: Fitter) -> Rows:
         facts["cpu"].append(process_time() - begin[1])
         facts["diverged"] += float(found.report.diverged[0])
         facts["code"] = max(facts["code"], float(found.scene.identity.abs().max()), float(found.scene.albedo.abs().max()))
-        colours = {"regressor": found.report.before.photometric[0], "fit": found.report.after.photometric[0]}
-        scenes = {"regressor": found.scenes["colours"], "landmarks only": found.scenes[LANDMARKS_ONLY], "fit": found.scene}
+        errors = {"regressor": found.report.plain, STRICT: found.report.before, "fit": found.report.after}
+        scenes = {"regressor": found.scenes["colours"], STRICT: found.scenes["colours"], "landmarks only": found.scenes[LANDMARKS_ONLY], "fit": found.scene}
         for name, scene in scenes.items():
-            rows[name].append([100 * landmark_error(fitter, scene, evidence, points) / unit, float(colours.get(name, np.nan))])
+            rows[name].append([100 * landmark_error(fitter, scene, evidence, points) / unit, float(errors[name].photometric[0]) if name in errors else np.nan])
     return _photo_rows(rows, facts)
 
 
 def _photo_rows(rows: dict[str, list[list[float]]], facts: dict) -> Rows:
     values = {name: np.array(row) for name, row in rows.items()}
-    start, result = values["regressor"], {}
+    start, strict, result = values["regressor"], values[STRICT], {}
     for name, row in values.items():
         nearer, truer = row[:, 0] < start[:, 0], row[:, 1] < start[:, 1]
         result[name] = {"landmarks %": float(row[:, 0].mean()), "landmarks, median %": float(np.median(row[:, 0]))}
-        if name != "regressor":
+        if name in ("landmarks only", "fit"):
             result[name]["nearer %"] = 100 * float(nearer.mean())
         if np.isfinite(row[:, 1]).all():
             result[name]["colours"] = float(row[:, 1].mean())
             if name == "fit":
                 result[name] |= {"better colours %": 100 * float(truer.mean()), "both %": 100 * float((nearer & truer).mean())}
+                result[name]["than best albedo %"] = 100 * float((row[:, 1] < strict[:, 1]).mean())
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     result["fit"] |= {
         "photos": len(start), "diverged": facts["diverged"], "largest code": facts["code"],
         "seconds": float(np.median(facts["seconds"])), "cpu seconds": float(np.median(facts["cpu"])), "MB": memory,
     }  # fmt: skip
-    return {name: result[name] for name in ("fit", "landmarks only", "regressor")}
+    return {name: result[name] for name in ("fit", "landmarks only", STRICT, "regressor")}
 
 
 def landmark_error(fitter: Fitter, scene: Scene, evidence: Evidence, points: np.ndarray) -> float:

@@ -99,7 +99,10 @@ class FittedFace:
                 "points": int(np.isfinite(self.evidence.sigma).sum()), "unit": "share of the outer-eye distance",
                 **_pair(report, "landmarks", 1 / unit),
             },
-            "photometric": {"unit": "linear RGB distance, mean over the face", **_pair(report, "photometric", 1.0)},
+            "photometric": {
+                "unit": "linear RGB distance, mean over the face", "mean_albedo": _number(report.plain.photometric[0]),
+                **_pair(report, "photometric", 1.0),
+            },
             "largest_code": {name: _number(getattr(scene, name).abs().max()) for name in ("identity", "albedo")},
             "albedo": [_number(value) for value in scene.albedo[0]],
             "light": [[_number(value) for value in row] for row in scene.light[0]],

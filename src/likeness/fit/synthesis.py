@@ -62,13 +62,14 @@ MOVING = {"landmarks": SEEN["landmarks"], "contrast": 20.0, **BELIEVED}
 SHAPE = {"identity": 1.0, "expression": 1.0, "pose": 1.0}
 COLOURS = {"albedo": 1.0, "light": 1.0}
 STEPS = (
-    Step(Stage("colours", 6, COLOURED, COLOURS), 112),
+    Step(Stage("light", 8, {"photometric": SEEN["photometric"], "light": 1.0}, {"light": 1.0}), 112),
+    Step(Stage("colours", 16, COLOURED, COLOURS), 112),
     Step(Stage("landmarks", 6, {"landmarks": SEEN["landmarks"], **BELIEVED}, SHAPE), 112),
     Step(Stage("coarse colours", 3, COLOURED, COLOURS), 56),
     Step(Stage("coarse", 4, MOVING, SHAPE), 56),
     Step(Stage("fine colours", 3, COLOURED, COLOURS), 112),
     Step(Stage("fine", 4, MOVING, SHAPE), 112),
-    Step(Stage("last colours", 4, COLOURED, COLOURS), 112),
+    Step(Stage("last colours", 16, COLOURED, COLOURS), 112),
 )
 """The stages of one photo or a few."""
 
@@ -91,12 +92,14 @@ class Report:
     """What a fit did.
 
     Attributes:
-        before: Errors of the regressor's geometry under the best light and albedo for it.
+        plain: Errors of the regressor's geometry with the mean albedo, under the best light for it.
+        before: Errors of the regressor's geometry with the best light and albedo for it.
         after: Errors of the result.
         diverged: (F,) bool: frames of people whose fit was not finite or made both errors worse; they keep the start.
         stages: By stage: its cost before and after, steps that helped, seconds.
     """
 
+    plain: Errors
     before: Errors
     after: Errors
     diverged: Tensor
@@ -139,21 +142,24 @@ def fit(
     """
     problem = Problem(surface, evidence, person, precision)
     scene, total, done = problem.start, sum(step.stage.steps for step in steps), 0
-    stages, scenes, before = {}, {}, None
+    stages, scenes, still = {}, {}, []  # errors while only colours have moved
+    shape = False
     for step in steps:
         begin, first = perf_counter(), scene
         scene, numbers = problem.descend(scene, step, _telling(progress, step.stage.name, done, total))
         if not scene.finite():
             scene = first
-        if before is None and set(step.stage.rates) <= {"albedo", "light"}:
-            problem.start, before = scene, problem.errors(scene)
+        shape |= not set(step.stage.rates) <= {"albedo", "light"}
+        if not shape:
+            problem.start = scene
+            still.append(problem.errors(scene))
         scenes[step.stage.name] = scene
         stages[step.stage.name] = numbers | {"seconds": perf_counter() - begin}
         done += step.stage.steps
-    before = before or problem.errors(problem.start)
-    scene, after, diverged = problem.kept(scene, before)
+    still = still or [problem.errors(problem.start)]
+    scene, after, diverged = problem.kept(scene, still[-1])
     progress("done", total, total)
-    return Fitted(scene, Report(before, after, diverged, stages), scenes)
+    return Fitted(scene, Report(still[0], still[-1], after, diverged, stages), scenes)
 
 
 def _telling(progress: Callable[[str, int, int], None], name: str, done: int, total: int) -> Callable[[int], None]:
