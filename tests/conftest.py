@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from likeness.assets import toy
 from likeness.assets.arkit import EXPRESSIONS
@@ -12,6 +13,8 @@ from likeness.photos.crop import crop
 from likeness.photos.detect import Detection, square
 from likeness.runtime.reconstruct import System
 from likeness.types import View
+
+torch.set_num_threads(1)  # what tests compute is small: on a busy machine threads would only wait for each other
 
 FACE = (200, 60, 40)
 """sRGB of the squares that the toy finder takes for faces."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.fit import temporal
@@ -122,6 +123,7 @@ class ClipFit:
     keys: np.ndarray
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # small blocks: threads would only wait for each other, many times as long
 def fit_clip(
     bases: LandmarkBases, evidence: Evidence, times: np.ndarray, size: tuple[int, int], config: ClipConfig | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None, kept: np.ndarray | None = None,
