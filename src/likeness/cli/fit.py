@@ -15,6 +15,7 @@ import tyro
 from likeness.cli import inputs
 from likeness.cli.reconstruct import batch, check_formats, check_limits, write_faces
 from likeness.errors import AssetError, NoFaceError, PhotoError, UsageError
+from likeness.photos.video import is_clip
 
 if TYPE_CHECKING:
     from likeness.fit.person import KnownPerson
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from likeness.runtime.reconstruct import System
     from likeness.types import Landmarks
 
-CLIPS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".gif")
-"""Suffixes of files that are clips and not photos."""
 GIVEN_SPREAD = 0.015
 """Spread of landmarks that a user gives, in sides of the box about them: a careful hand. Ours."""
 
@@ -59,6 +58,10 @@ class Fit:
     """Personal face model (`likeness personalise`): every face is taken for that person's; not for clips or --together."""
     face: int = 1
     """Of a clip: 1 is the face that is there largest and longest."""
+    start: float = 0.0
+    """Seconds left out at a clip's beginning."""
+    end: float | None = None
+    """Where to stop, in seconds from a clip's first frame."""
     threads: int = 1
     """Threads; a photo takes few seconds with one, and where other programs are busy more of them only wait."""
     overwrite: bool = False
@@ -71,9 +74,10 @@ def fit(config: Fit, system: System | None = None, fitter: Fitter | None = None)
 
     if not 1 <= config.threads <= 64:
         raise UsageError(f"--threads is {config.threads}; give 1 to 64")
-    clips = [path for path in config.photos if path.suffix.lower() in CLIPS]
+    clips = [path for path in config.photos if is_clip(path)]
     if config.person is not None and (clips or config.together):
         raise UsageError("--person is for photos, fitted one by one")
+    torch.set_num_threads(config.threads)
     if clips:
         return _clip(config, clips[0])
     if config.together:
@@ -89,7 +93,6 @@ def fit(config: Fit, system: System | None = None, fitter: Fitter | None = None)
 
     with folders(config.output, ()):
         pass  # that nothing can be written is said once, before any work
-    torch.set_num_threads(config.threads)
     system = system or shipped(config.level)
     fitter = fitter or Fitter.shipped(system)
     if config.person is not None:
@@ -225,7 +228,8 @@ def _clip(config: Fit, clip: Path) -> int:
     if len(config.photos) > 1 or config.together or config.landmarks is not None:
         raise UsageError(f"{clip}: a clip is fitted by itself, without other files, --together or --landmarks")
     return fit_clip(FitClip(
-        clip=clip, output=config.output, face=config.face, level=config.level, min_face=config.min_face, overwrite=config.overwrite,
+        clip=clip, output=config.output, face=config.face, start=config.start, end=config.end, level=config.level,
+        min_face=config.min_face, overwrite=config.overwrite,
     ))  # fmt: skip
 
 
