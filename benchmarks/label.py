@@ -16,9 +16,9 @@ import torch
 
 from likeness.assets import builtin, correspondence
 from likeness.cli.landmarks import measured
-from likeness.fit.bases import builtin_bases
-from likeness.fit.label import Given, Source, label
-from likeness.fit.landmarks import FitConfig
+from likeness.fit.landmarks.bases import builtin_bases
+from likeness.fit.landmarks.label import Given, Source, label
+from likeness.fit.landmarks.solver import FitConfig
 
 
 def seconds(source: Source, threads: int, rounds: int) -> tuple[float, float]:

@@ -19,10 +19,10 @@ from likeness.cli.evaluate import given_face, photo
 from likeness.cli.fit import Fitter
 from likeness.data.folder import read_set
 from likeness.export.residual import residual
-from likeness.fit.observe import observe
-from likeness.fit.result import drawn
-from likeness.fit.scene import Scene
-from likeness.fit.synthesis import first_scene, fit
+from likeness.fit.photo.observe import observe
+from likeness.fit.photo.result import drawn
+from likeness.fit.photo.scene import Scene
+from likeness.fit.photo.synthesis import first_scene, fit
 from likeness.runtime import overlay
 from likeness.runtime.reconstruct import shipped
 from likeness.types import View

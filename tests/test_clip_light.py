@@ -9,11 +9,11 @@ import torch
 
 from likeness import color
 from likeness.assets import albedo, builtin
-from likeness.fit import clip_light
-from likeness.fit.clip_light import Look
-from likeness.fit.result import drawn
-from likeness.fit.surface import Surface
-from likeness.fit.synthesis import scene_of
+from likeness.fit.clips import clip_light
+from likeness.fit.clips.clip_light import Look
+from likeness.fit.photo.result import drawn
+from likeness.fit.photo.surface import Surface
+from likeness.fit.photo.synthesis import scene_of
 from likeness.geometry.harmonics import shade
 from likeness.geometry.rotation import from_euler
 from likeness.types import View

@@ -6,12 +6,12 @@ import pytest
 from likeness import color
 from likeness.assets import toy
 from likeness.errors import AssetError
-from likeness.fit import components, delight, tones
-from likeness.fit.charts import Charts, Unwrapper, _read, joined
-from likeness.fit.delight import Face
-from likeness.fit.gloss import gloss
-from likeness.fit.transfer import transfer
-from likeness.fit.zones import BAG, BALL_LEFT, SKIN, Zones
+from likeness.fit.albedo import components, delight, tones
+from likeness.fit.albedo.charts import Charts, Unwrapper, _read, joined
+from likeness.fit.albedo.delight import Face
+from likeness.fit.albedo.gloss import gloss
+from likeness.fit.albedo.transfer import transfer
+from likeness.fit.albedo.zones import BAG, BALL_LEFT, SKIN, Zones
 from likeness.geometry.harmonics import basis
 from likeness.geometry.mesh import vertex_normals
 
@@ -96,7 +96,7 @@ def test_a_known_light_is_divided_out(face, zones):
 
 
 def test_an_unknown_albedo_is_found_from_several_lights(face, zones):
-    from likeness.fit.albedo import Config, mean_relative
+    from likeness.fit.albedo.learning import Config, mean_relative
 
     albedo = painted()
     charts = photographed(face, albedo, np.array([0.35, 0.2, 0.14]), lights(12, 3))
@@ -270,7 +270,7 @@ def people(face, count, seed=0):
 
 
 def test_the_whole_way_finds_what_people_differ_in_and_no_light(face):
-    from likeness.fit.albedo import Config, learn
+    from likeness.fit.albedo.learning import Config, learn
 
     charts, mark = people(face, 40)
     model, notes = learn(charts, toy.head(), np.zeros(51), Config(modes=4, few=20, imputations=5), "toy", lambda line: None)
@@ -289,7 +289,7 @@ def test_the_whole_way_finds_what_people_differ_in_and_no_light(face):
 
 def test_more_modes_come_nearer_to_a_face_in_the_span(face, zones):
     from likeness.assets.albedo import AlbedoModel
-    from likeness.fit.span import Span
+    from likeness.fit.albedo.span import Span
 
     _, mark = people(face, 1)
     tone = np.array([0.34, 0.2, 0.15], np.float32)

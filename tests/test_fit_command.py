@@ -12,10 +12,10 @@ from test_synthesis import SURFACE
 from likeness.cli.fit import Fit, Fitter, fit, read_landmarks
 from likeness.errors import OutputError, PhotoError, UsageError
 from likeness.export.codes import from_bytes
-from likeness.fit import observe as watching
-from likeness.fit.evidence import gather, inside
-from likeness.fit.result import FIT_FILES, turned_light
-from likeness.fit.synthesis import STEPS
+from likeness.fit.photo import observe as watching
+from likeness.fit.photo.evidence import gather, inside
+from likeness.fit.photo.result import FIT_FILES, turned_light
+from likeness.fit.photo.synthesis import STEPS
 from likeness.geometry import harmonics
 from likeness.geometry.cameras import project
 from likeness.geometry.rotation import from_euler
@@ -37,7 +37,7 @@ def run(toy_system, tmp_path, monkeypatch):
 
     parts = System(system.find, look, system.decode, model, "base")
     monkeypatch.setattr(watching, "face_frame", lambda points: (points.mean(0), float(np.ptp(points, 0).max()), 0.0))
-    monkeypatch.setattr("likeness.fit.evidence.face_frame", watching.face_frame)
+    monkeypatch.setattr("likeness.fit.photo.evidence.face_frame", watching.face_frame)
     monkeypatch.setattr("likeness.runtime.reconstruct.TEXTURE_SIZE", 64)
 
     def act(*names, **options):

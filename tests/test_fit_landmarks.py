@@ -6,10 +6,10 @@ import torch
 
 from likeness.assets import builtin, correspondence
 from likeness.assets.arkit import EXPRESSIONS
-from likeness.fit.bases import LandmarkBases
-from likeness.fit.bounded import bounded_step
-from likeness.fit.landmark_terms import Problem
-from likeness.fit.landmarks import FitConfig, face_box, fit
+from likeness.fit.landmarks.bases import LandmarkBases
+from likeness.fit.landmarks.bounded import bounded_step
+from likeness.fit.landmarks.terms import Problem
+from likeness.fit.landmarks.solver import FitConfig, face_box, fit
 from likeness.geometry import cameras
 from likeness.geometry.mesh import vertex_normals
 from likeness.geometry.rotation import from_euler

@@ -15,13 +15,13 @@ from likeness.cli.fit import Fitter
 from likeness.cli.fit_together import Together, together
 from likeness.errors import NoFaceError, OutputError, PhotoError, UsageError
 from likeness.export.codes import from_bytes
-from likeness.fit.bases import builtin_bases
-from likeness.fit.evidence import Evidence, gather
-from likeness.fit.kin import alikeness
-from likeness.fit.landmarks import FitConfig, Guess, IdentityMeasurement, fit, identity_precision
-from likeness.fit.surface import Surface
-from likeness.fit.together import KNOWN_SHAPE, Portrait, answers, choose, refined
-from likeness.fit.together import together as fit_person
+from likeness.fit.landmarks.bases import builtin_bases
+from likeness.fit.photo.evidence import Evidence, gather
+from likeness.fit.people.kin import alikeness
+from likeness.fit.landmarks.solver import FitConfig, Guess, IdentityMeasurement, fit, identity_precision
+from likeness.fit.photo.surface import Surface
+from likeness.fit.people.together import KNOWN_SHAPE, Portrait, answers, choose, refined
+from likeness.fit.people.together import together as fit_person
 from likeness.geometry import cameras
 from likeness.geometry.rotation import from_euler
 from likeness.photos.crop import crop

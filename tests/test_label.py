@@ -17,9 +17,9 @@ from likeness.assets import builtin, correspondence  # noqa: E402
 from likeness.data import targets  # noqa: E402
 from likeness.data.folder import read_set, splits  # noqa: E402
 from likeness.errors import AssetError, NoFaceError, PhotoError  # noqa: E402
-from likeness.fit.bases import builtin_bases  # noqa: E402
-from likeness.fit.label import Given, Labelled, Measured, label  # noqa: E402
-from likeness.fit.landmarks import FitConfig  # noqa: E402
+from likeness.fit.landmarks.bases import builtin_bases  # noqa: E402
+from likeness.fit.landmarks.label import Given, Labelled, Measured, label  # noqa: E402
+from likeness.fit.landmarks.solver import FitConfig  # noqa: E402
 from likeness.geometry import cameras  # noqa: E402
 from likeness.geometry.rotation import from_euler  # noqa: E402
 from likeness.types import Landmarks, View  # noqa: E402
@@ -92,9 +92,9 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from likeness.assets import builtin, correspondence
-from likeness.fit.bases import builtin_bases
-from likeness.fit.label import Given, label
-from likeness.fit.landmarks import FitConfig
+from likeness.fit.landmarks.bases import builtin_bases
+from likeness.fit.landmarks.label import Given, label
+from likeness.fit.landmarks.solver import FitConfig
 import torch
 torch.set_num_threads(int(sys.argv[4]))
 replace, left = os.replace, [int(sys.argv[3])]

@@ -17,10 +17,11 @@ from likeness.cli import personalise as command
 from likeness.cli.evaluate_person import compared, some_weights
 from likeness.data.someone import someone
 from likeness.errors import NoFaceError, OutputError, PhotoError, UsageError
-from likeness.fit import alignment, complexion, personal, synthesis
-from likeness.fit.deformation import Deformation
-from likeness.fit.frames import Frame, choose, observed, posed
-from likeness.fit.person import KnownPerson, learn, painted
+from likeness.fit.persons import alignment, complexion, personal
+from likeness.fit.photo import synthesis
+from likeness.fit.persons.deformation import Deformation
+from likeness.fit.persons.frames import Frame, choose, observed, posed
+from likeness.fit.persons.person import KnownPerson, learn, painted
 from likeness.geometry import harmonics
 from likeness.geometry.cameras import project, project_with_depth
 from likeness.geometry.mesh import vertex_normals
@@ -228,7 +229,7 @@ def test_the_command(toy_system, photo, tmp_path, monkeypatch, learned, albedo, 
         seen["frames"], seen["name"] = frames, name
         return learned
 
-    monkeypatch.setattr("likeness.fit.person.learn", fake)
+    monkeypatch.setattr("likeness.fit.persons.person.learn", fake)
     monkeypatch.setattr("likeness.assets.albedo.load", lambda: albedo)
     for i in range(9):
         cv2.imwrite(str(tmp_path / f"{i}.png"), photo((150 + i, 120, 90))[..., ::-1])

@@ -9,13 +9,13 @@ import torch
 from likeness.assets import toy
 from likeness.assets.albedo import AlbedoModel
 from likeness.assets.arkit import EXPRESSIONS
-from likeness.fit import beliefs, marks, pixels, pose, synthesis
-from likeness.fit.evidence import Evidence
-from likeness.fit.quadratic import Layout
-from likeness.fit.result import drawn
-from likeness.fit.scene import Scene
-from likeness.fit.surface import Surface
-from likeness.fit.synthesis import COLOURS, SHAPE, Problem, Step
+from likeness.fit.photo import beliefs, marks, pixels, pose, synthesis
+from likeness.fit.photo.evidence import Evidence
+from likeness.fit.photo.quadratic import Layout
+from likeness.fit.photo.result import drawn
+from likeness.fit.photo.scene import Scene
+from likeness.fit.photo.surface import Surface
+from likeness.fit.photo.synthesis import COLOURS, SHAPE, Problem, Step
 from likeness.geometry import harmonics
 from likeness.geometry.rotation import from_euler
 from likeness.losses.photometric import l21, robust

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from likeness.evaluate.steadiness import lag
-from likeness.fit import temporal
-from likeness.fit.temporal import Calm
+from likeness.fit.clips import temporal
+from likeness.fit.clips.temporal import Calm
 
 RATE = 30
 

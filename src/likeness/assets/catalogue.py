@@ -161,7 +161,7 @@ SHIPPED: dict[str, Shipped] = {
         "photos/skin.safetensors", "which colours are skin", "Apache-2.0", ("ict", "mediapipe", *_PHOTOS), "likeness train skin",
     ),
     "regressor's errors": Shipped(
-        "fit/regressor.safetensors", "how far the regressor's answers are off, on renders", "Apache-2.0", ("ict", *_PHOTOS),
+        "fit/photo/regressor.safetensors", "how far the regressor's answers are off, on renders", "Apache-2.0", ("ict", *_PHOTOS),
         "likeness train trust",
     ),
     "landmark network": Shipped(

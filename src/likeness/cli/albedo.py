@@ -45,7 +45,7 @@ def albedo(config: Albedo) -> None:
 
     from likeness.assets import albedo as model_file
     from likeness.assets import builtin
-    from likeness.fit.albedo import Config, learn
+    from likeness.fit.albedo.learning import Config, learn
 
     console = Console()
     photos = data_folder(config.data) / "photos"
@@ -60,13 +60,13 @@ def albedo(config: Albedo) -> None:
 
 
 def unwrapped(photos: Path, split: str, sets: dict[str, int], targets: Path, output: Path, size: int, seed: int):
-    """Photos of a split over the chart (`fit.charts.Charts`), and their mean expression (51,)."""
+    """Photos of a split over the chart (`fit.albedo.charts.Charts`), and their mean expression (51,)."""
     import numpy as np
     from rich.progress import Progress
 
     from likeness.assets import builtin
     from likeness.data.folder import read_set
-    from likeness.fit import charts
+    from likeness.fit.albedo import charts
 
     pieces, expressions = [], []
     with Progress(transient=True) as bar:

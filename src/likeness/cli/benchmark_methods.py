@@ -12,7 +12,7 @@ from likeness.errors import AssetError, NoFaceError, UsageError
 
 if TYPE_CHECKING:
     from likeness.evaluate.benchmark.items import Answer, Drawing, Item, Method
-    from likeness.fit.result import FittedFace
+    from likeness.fit.photo.result import FittedFace
     from likeness.runtime.reconstruct import Reconstruction, System
 
 COVERED = 0.99
@@ -142,7 +142,7 @@ def drawing_of(face: Reconstruction) -> Drawing:
 def answer_of_fit(found: FittedFace) -> Answer:
     """A fit as any method's answer: its texture is albedo, and it is drawn in the light that it found."""
     from likeness import color
-    from likeness.fit.result import albedo_texture, drawn
+    from likeness.fit.photo.result import albedo_texture, drawn
 
     def texture() -> np.ndarray:
         return color.encode(albedo_texture(found).astype(np.float32))

@@ -127,7 +127,7 @@ class Bench:
 
     def __init__(self, data: Path) -> None:
         from likeness.assets import correspondence, ict
-        from likeness.fit.bases import landmark_bases
+        from likeness.fit.landmarks.bases import landmark_bases
 
         self.ict = ict.read(data / "ict/ict_face_model.npz")
         self.correspondence = correspondence.read()
@@ -147,7 +147,7 @@ class Bench:
         """Fits of given dense landmarks (n, 478, 3), in batches; without `moving` the mean face, posed only."""
         import torch
 
-        from likeness.fit.landmarks import fit
+        from likeness.fit.landmarks.solver import fit
 
         bases = self.bases if moving else self.still
         return [fit(bases, torch.as_tensor(points[i : i + batch])) for i in range(0, len(points), batch)]

@@ -47,9 +47,9 @@ def evaluate_albedo(config: EvaluateAlbedo) -> int:
     from likeness.cli.protocols import finish
     from likeness.evaluate.benchmark.items import TONES
     from likeness.evaluate.scores import Scores
-    from likeness.fit.delight import Face
-    from likeness.fit.span import Span, tone_name
-    from likeness.fit.zones import Zones
+    from likeness.fit.albedo.delight import Face
+    from likeness.fit.albedo.span import Span, tone_name
+    from likeness.fit.albedo.zones import Zones
 
     model, face_model = albedo.load(config.model), builtin.load()
     charts, expression = unwrapped(

@@ -18,7 +18,7 @@ from likeness.errors import PhotoError
 
 if TYPE_CHECKING:
     from likeness.data.performance import Performance
-    from likeness.fit.bases import LandmarkBases
+    from likeness.fit.landmarks.bases import LandmarkBases
 
 SIDE, FOCAL, RATE = 320, 832.0, 30
 """Pixels of a rendered clip's frames, its focal length, and its frames per second."""
@@ -77,8 +77,8 @@ def _measure(path: Path, truth: tuple[Performance, np.ndarray] | None) -> dict[s
     """Rows by way of following: values by measure."""
     from likeness.assets import correspondence
     from likeness.cli.fit_clip import shipped_landmarker
-    from likeness.fit.bases import builtin_bases
-    from likeness.fit.clip import ClipConfig, fit_clip
+    from likeness.fit.landmarks.bases import builtin_bases
+    from likeness.fit.clips.clip import ClipConfig, fit_clip
     from likeness.photos import video
     from likeness.runtime.reconstruct import shipped
     from likeness.runtime.track import track

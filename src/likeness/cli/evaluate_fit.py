@@ -19,8 +19,8 @@ from likeness.errors import UsageError
 
 if TYPE_CHECKING:
     from likeness.cli.fit import Fitter
-    from likeness.fit.evidence import Evidence
-    from likeness.fit.scene import Scene
+    from likeness.fit.photo.evidence import Evidence
+    from likeness.fit.photo.scene import Scene
 
 GIVEN_SPREAD = 0.01
 """Spread of a set's automatic landmarks where they are given, in 3D distances of the outer eye corners."""
@@ -79,8 +79,8 @@ def of_photos(config: EvaluateFit, fitter: Fitter) -> Rows:
     from rich.progress import track
 
     from likeness.data.folder import read_set
-    from likeness.fit.observe import observe
-    from likeness.fit.synthesis import fit
+    from likeness.fit.photo.observe import observe
+    from likeness.fit.photo.synthesis import fit
     from likeness.types import Landmarks
 
     listing = read_set(data_folder(config.data) / "photos", "sfhq", config.split)
@@ -131,7 +131,7 @@ def landmark_error(fitter: Fitter, scene: Scene, evidence: Evidence, points: np.
     import torch
 
     from likeness.assets.correspondence import IRISES, OUTLINE
-    from likeness.fit.marks import compare
+    from likeness.fit.photo.marks import compare
     from likeness.losses.landmark import sliding_distance
 
     motion = evidence.crop_from_photo
@@ -147,8 +147,8 @@ def of_renders(config: EvaluateFit, fitter: Fitter) -> Rows:
 
     from likeness.data.synthetic import Renders
     from likeness.evaluate import scans as measure
-    from likeness.fit.observe import observe
-    from likeness.fit.synthesis import fit
+    from likeness.fit.photo.observe import observe
+    from likeness.fit.photo.synthesis import fit
     from likeness.geometry import cameras
     from likeness.geometry.mesh import vertex_normals
     from likeness.types import View
@@ -193,8 +193,8 @@ def of_scan(config: EvaluateFit, fitter: Fitter) -> Rows:
     from likeness.evaluate import scans as measure
     from likeness.evaluate.benchmark.baselines import shape_of
     from likeness.evaluate.registration import fit_to_scan
-    from likeness.fit.observe import observe
-    from likeness.fit.synthesis import fit
+    from likeness.fit.photo.observe import observe
+    from likeness.fit.photo.synthesis import fit
     from likeness.geometry.mesh import triangulate
 
     data, model = data_folder(config.data), fitter.system.model

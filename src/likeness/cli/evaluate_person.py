@@ -15,7 +15,7 @@ from likeness.errors import NoFaceError
 if TYPE_CHECKING:
     from likeness.assets.builtin import Builtin
     from likeness.assets.person import Person
-    from likeness.fit.frames import Frame
+    from likeness.fit.persons.frames import Frame
     from likeness.runtime.reconstruct import System
 
 SIDE, NOISE = 300, 3.0
@@ -44,7 +44,7 @@ def evaluate_person(config: EvaluatePerson, system: System | None = None) -> Non
     from likeness.cli.evaluate import show
     from likeness.cli.main import show as say
     from likeness.data.someone import someone
-    from likeness.fit.person import learn
+    from likeness.fit.persons.person import learn
     from likeness.runtime.reconstruct import shipped
 
     system = system or shipped("base")
@@ -66,7 +66,7 @@ def evaluate_person(config: EvaluatePerson, system: System | None = None) -> Non
 def performed(truth: Person, system: System, config: EvaluatePerson) -> tuple[list[Frame], np.ndarray]:
     """Drawn frames as the system sees them, and the weights (F, 51) that were played."""
     import likeness
-    from likeness.fit.frames import Frame
+    from likeness.fit.persons.frames import Frame
     from likeness.geometry.rotation import from_euler
     from likeness.runtime import draw
     from likeness.runtime.track import own_landmarks

@@ -18,9 +18,9 @@ from likeness.errors import AssetError, NoFaceError, PhotoError, UsageError
 from likeness.photos.video import is_clip
 
 if TYPE_CHECKING:
-    from likeness.fit.person import KnownPerson
-    from likeness.fit.result import FittedFace
-    from likeness.fit.surface import Surface
+    from likeness.fit.persons.person import KnownPerson
+    from likeness.fit.photo.result import FittedFace
+    from likeness.fit.photo.surface import Surface
     from likeness.runtime.reconstruct import System
     from likeness.types import Landmarks
 
@@ -128,8 +128,8 @@ class Fitter:
     def shipped(cls, system: System) -> Fitter:
         """With the networks, the albedo model and the measured spreads that ship."""
         from likeness.assets import albedo, correspondence
-        from likeness.fit import trust
-        from likeness.fit.surface import Surface
+        from likeness.fit.photo import trust
+        from likeness.fit.photo.surface import Surface
 
         try:
             from likeness.runtime import landmarks
@@ -163,9 +163,9 @@ class Fitter:
 
     def fitted(self, start: Any, given: Landmarks | None = None, tell: Callable = lambda name, done, total: None) -> FittedFace:
         """One reconstructed face, fitted."""
-        from likeness.fit.observe import observe
-        from likeness.fit.result import finished
-        from likeness.fit.synthesis import fit as synthesise
+        from likeness.fit.photo.observe import observe
+        from likeness.fit.photo.result import finished
+        from likeness.fit.photo.synthesis import fit as synthesise
 
         begin = perf_counter()
         evidence = observe(start.image, start.detection, self.system.encode, self.system.model, self.measure, given)
@@ -180,7 +180,7 @@ def _of_person(fitter: Fitter, path: Path) -> Fitter:
     """The same parts for one person."""
     from likeness.assets import albedo, correspondence
     from likeness.assets.person import read
-    from likeness.fit.person import KnownPerson
+    from likeness.fit.persons.person import KnownPerson
     from likeness.runtime.person import personal
 
     model = fitter.system.model

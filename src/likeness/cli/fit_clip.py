@@ -18,7 +18,7 @@ from likeness.errors import NoFaceError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from likeness.export.motion import Motion
-    from likeness.fit.clip import ClipFit, Evidence
+    from likeness.fit.clips.clip import ClipFit, Evidence
     from likeness.runtime.reconstruct import System
     from likeness.runtime.track import Landmarker, Tracked
 
@@ -142,7 +142,7 @@ def _follow(
 
 def evidence(tracked: Tracked, face: int) -> Evidence:
     """What was seen of a face, counted from 0."""
-    from likeness.fit.clip import Evidence
+    from likeness.fit.clips.clip import Evidence
 
     return Evidence.of([
         [(s.frame, s.landmarks, s.codes["identity"], s.codes["expression"], s.view, s.sharpness) for s in stretch.sightings]
@@ -152,8 +152,8 @@ def evidence(tracked: Tracked, face: int) -> Evidence:
 
 def _fit(config: FitClip, tracked: Tracked, system: System, rate: float, advance: Callable[[int, int], None]) -> Motion:
     from likeness.assets import correspondence
-    from likeness.fit.bases import builtin_bases
-    from likeness.fit.clip import fit_clip as solve
+    from likeness.fit.landmarks.bases import builtin_bases
+    from likeness.fit.clips.clip import fit_clip as solve
 
     landmarks = correspondence.read()
     bases, seen = builtin_bases(system.model, landmarks), evidence(tracked, config.face - 1)
@@ -263,8 +263,8 @@ class _Lighting:
     def of(cls, motion: Motion, system: System, images: list[np.ndarray], frames: list[int]) -> _Lighting:
         """With the albedo that some frames show."""
         from likeness.assets import albedo
-        from likeness.fit import clip_light
-        from likeness.fit.surface import Surface
+        from likeness.fit.clips import clip_light
+        from likeness.fit.photo.surface import Surface
 
         surface = Surface.of(system.model, albedo.load())
         looks = [clip_light.Look(image, motion.expression[f].astype(np.float32), motion.view(f)) for f, image in zip(frames, images)]
@@ -280,7 +280,7 @@ class _Lighting:
 
     def look(self, frame: int, image: np.ndarray) -> None:
         """Take a frame in, if the last one that was taken is long enough ago or of another stretch."""
-        from likeness.fit import clip_light
+        from likeness.fit.clips import clip_light
 
         new = self.motion.segment[frame] != self.segment
         if not new and self.motion.times[frame] - self.last < 1 / clip_light.RATE - 1e-6:
@@ -291,7 +291,7 @@ class _Lighting:
             self._measure()
 
     def _measure(self) -> None:
-        from likeness.fit import clip_light
+        from likeness.fit.clips import clip_light
 
         frames, looks = zip(*self.waiting)
         self.known |= dict(zip(frames, clip_light.lights(self.surface, self.motion.identity, self.albedo, looks)))
@@ -299,7 +299,7 @@ class _Lighting:
 
     def finish(self) -> Motion:
         """The motion with light at every frame that is not lost."""
-        from likeness.fit import clip_light
+        from likeness.fit.clips import clip_light
 
         if self.waiting:
             self._measure()

@@ -14,8 +14,8 @@ from likeness.errors import PARTIAL, LikenessError, NoFaceError, OutputError, Ph
 
 if TYPE_CHECKING:
     from likeness.cli.fit import Fitter
-    from likeness.fit.album import Album
-    from likeness.fit.together import Portrait
+    from likeness.fit.people.album import Album
+    from likeness.fit.people.together import Portrait
     from likeness.runtime.reconstruct import System
 
 PERSON = "person"
@@ -50,10 +50,10 @@ def together(config: Together, system: System | None = None, fitter: Fitter | No
 
     from likeness.assets import correspondence
     from likeness.cli.fit import Fitter
-    from likeness.fit.album import album, check
-    from likeness.fit.bases import builtin_bases
-    from likeness.fit.together import choose, refined
-    from likeness.fit.together import together as fit_person
+    from likeness.fit.people.album import album, check
+    from likeness.fit.landmarks.bases import builtin_bases
+    from likeness.fit.people.together import choose, refined
+    from likeness.fit.people.together import together as fit_person
     from likeness.runtime.reconstruct import printable, shipped
     from likeness.runtime.write import folders
 
@@ -98,7 +98,7 @@ def _look(
     paths: Sequence[Path], config: Together, fitter: Fitter
 ) -> tuple[list[tuple[Path, list[Portrait]]], list[tuple[Path, LikenessError]]]:
     """The faces of each photo, and the photos without, which are said at once."""
-    from likeness.fit.album import candidates
+    from likeness.fit.people.album import candidates
     from likeness.photos.read import read
     from likeness.runtime.reconstruct import printable
 
@@ -126,7 +126,7 @@ def _write(
     result: Album, output: Path, formats: Sequence[str], names: dict[str, str], skipped: Sequence[tuple[str, str]]
 ) -> None:
     """All folders of results, together or not at all."""
-    from likeness.fit.album import PERSON_FILES, PHOTO_FILES
+    from likeness.fit.people.album import PERSON_FILES, PHOTO_FILES
     from likeness.runtime.write import folders
 
     with folders(output, (*PERSON_FILES, *PHOTO_FILES)) as temporary:

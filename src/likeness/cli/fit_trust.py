@@ -14,7 +14,7 @@ class Trust:
 
     renders: tuple[Path, ...]
     """Shards of renders (`likeness train renders`)."""
-    output: Path = Path("src/likeness/fit/regressor.safetensors")
+    output: Path = Path("src/likeness/fit/photo/regressor.safetensors")
     """The file to write."""
     count: int = 3000
     """Renders used."""
@@ -32,7 +32,7 @@ def trust(config: Trust) -> None:
 
     from likeness.assets import builtin
     from likeness.data.synthetic import Renders
-    from likeness.fit import trust as measure
+    from likeness.fit.photo import trust as measure
     from likeness.geometry.cameras import project
     from likeness.photos.detect import Detection, face_frame, square
     from likeness.runtime.encode import Encoder

@@ -15,8 +15,8 @@ from likeness.errors import NoFaceError, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from likeness.fit.bases import LandmarkBases
-    from likeness.fit.label import Source
+    from likeness.fit.landmarks.bases import LandmarkBases
+    from likeness.fit.landmarks.label import Source
     from likeness.types import Landmarks as DenseLandmarks
 
 SOURCES = "ICT Face Model Light (MIT), MediaPipe canonical face (Apache-2.0), automatic landmarks of photos: "
@@ -74,8 +74,8 @@ def landmarks(config: Landmarks) -> None:
 
     from likeness.assets import canonical, correspondence, ict
     from likeness.data.folder import read_set
-    from likeness.fit.correspondence import CorrespondenceLearner, first_guess
-    from likeness.fit.landmarks import FitConfig
+    from likeness.fit.landmarks.correspondence import CorrespondenceLearner, first_guess
+    from likeness.fit.landmarks.solver import FitConfig
 
     torch.set_num_threads(config.threads)
     folder, console = data_folder(config.data), Console()
@@ -104,9 +104,9 @@ def label(config: Label) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from likeness.fit.label import LIST
-    from likeness.fit.label import label as label_folder
-    from likeness.fit.landmarks import FitConfig
+    from likeness.fit.landmarks.label import LIST
+    from likeness.fit.landmarks.label import label as label_folder
+    from likeness.fit.landmarks.solver import FitConfig
 
     torch.set_num_threads(1)  # the fits are small: two threads of one wait for each other, most of all on a busy machine
     folders = [folder.resolve() for folder in config.folders]
@@ -133,7 +133,7 @@ def label(config: Label) -> None:
 def _bases(config: Label) -> LandmarkBases:
     """The face model at the dense landmarks: ICT's where its files are, else what ships."""
     from likeness.assets import builtin, correspondence, ict
-    from likeness.fit.bases import builtin_bases, landmark_bases
+    from likeness.fit.landmarks.bases import builtin_bases, landmark_bases
 
     where = correspondence.read(config.correspondence)
     if config.data is None and "LIKENESS_DATA" not in os.environ:
@@ -143,7 +143,7 @@ def _bases(config: Label) -> LandmarkBases:
 
 def source(folder: Path, points: Path | None = None) -> Source:
     """The landmarks that lie beside a folder; without any, those that are measured."""
-    from likeness.fit.label import Given, landmark_file
+    from likeness.fit.landmarks.label import Given, landmark_file
 
     return Given(folder) if landmark_file(folder).exists() else measured(folder, points)
 
@@ -152,7 +152,7 @@ def measured(folder: Path, points: Path | None = None) -> Source:
     """What our own finder and landmark network see of the surest face of each photo."""
     import hashlib
 
-    from likeness.fit.label import Measured
+    from likeness.fit.landmarks.label import Measured
     from likeness.runtime.detect import find_faces
     from likeness.runtime.landmarks import MODEL, Landmarker
 

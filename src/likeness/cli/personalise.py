@@ -18,8 +18,8 @@ from likeness.cli.main import complain, show
 from likeness.errors import LikenessError, NoFaceError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from likeness.fit.frames import Frame
-    from likeness.fit.person import Worth
+    from likeness.fit.persons.frames import Frame
+    from likeness.fit.persons.person import Worth
     from likeness.runtime.reconstruct import System
 
 LONGEST = 960
@@ -59,7 +59,7 @@ def personalise(config: Personalise, system: System | None = None, measure: Call
         measure: (photo, face) -> dense landmarks; by default the landmark network that ships, else the regressor's.
     """
     from likeness.assets import albedo, correspondence, person
-    from likeness.fit.person import learn
+    from likeness.fit.persons.person import learn
     from likeness.runtime.reconstruct import printable, shipped
     from likeness.runtime.write import write_file
 
@@ -103,7 +103,7 @@ def summary(worth: Worth) -> dict[str, dict[str, float]]:
 
 def _seen(config: Personalise, system: System, measure: Callable | None) -> list[Frame]:
     """The person in each picture; pictures without a face are passed by."""
-    from likeness.fit.frames import Frame, choose
+    from likeness.fit.persons.frames import Frame, choose
     from likeness.photos.video import is_clip
     from likeness.runtime.track import own_landmarks
 

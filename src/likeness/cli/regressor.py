@@ -180,7 +180,7 @@ def decoder(config: Decoder) -> None:
 def landmark_model(model: Any) -> Any:
     """The ICT face model at the dense landmarks."""
     from likeness.assets import correspondence
-    from likeness.fit.bases import landmark_bases
+    from likeness.fit.landmarks.bases import landmark_bases
 
     return landmark_bases(model, correspondence.read())
 

@@ -1,1 +1,1 @@
-"""Analysis by synthesis: codes from landmarks."""
+"""Analysis by synthesis."""

@@ -1,0 +1,1 @@
+"""One face from several photos of a person."""

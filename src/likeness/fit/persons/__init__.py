@@ -1,0 +1,1 @@
+"""A face model of one person."""

@@ -1,0 +1,1 @@
+"""Analysis by synthesis: all that forms a photo, found through the renderer."""
