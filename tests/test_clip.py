@@ -11,9 +11,9 @@ from likeness.assets.arkit import EXPRESSIONS
 from likeness.data.performance import perform
 from likeness.evaluate import movement
 from likeness.fit.clips import clip, clip_problem
-from likeness.fit.landmarks.bases import builtin_bases
 from likeness.fit.clips.clip import ClipConfig, Evidence, fit_clip
 from likeness.fit.clips.clip_problem import axis_angle
+from likeness.fit.landmarks.bases import builtin_bases
 from likeness.geometry.cameras import project
 from likeness.geometry.rotation import from_axis_angle, from_euler
 from likeness.types import View

@@ -1,7 +1,7 @@
 """The exported graphs say what torch and numpy say, on the toy head."""
 
-import sys
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np

@@ -10,8 +10,25 @@ import pytest
 
 from likeness.errors import AssetError, PhotoError
 from likeness.photos.detect import (
-    LOOK, LOOK_FACE, SIDE, SMALLEST, STRIDE, UNIT, Detection, Tile, convincing, cut, decode, face_frame, look_again,
-    look_window, overlap_ratio, square, suppress, tiles, triage,
+    LOOK,
+    LOOK_FACE,
+    SIDE,
+    SMALLEST,
+    STRIDE,
+    UNIT,
+    Detection,
+    Tile,
+    convincing,
+    cut,
+    decode,
+    face_frame,
+    look_again,
+    look_window,
+    overlap_ratio,
+    square,
+    suppress,
+    tiles,
+    triage,
 )
 from likeness.runtime import detect
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from test_gltf import report
 
 from likeness.cli import fit_clip as command
 from likeness.cli.fit_clip import FitClip
 from likeness.errors import LikenessError, NoFaceError, OutputError, PhotoError, UsageError
 from likeness.export import motion as files
 from likeness.photos import video
-from test_gltf import report
 
 astronaut = pytest.importorskip("skimage.data", reason="scikit-image comes with [demo]").astronaut
 pytest.importorskip("av", reason="clips need the extra `video`")

@@ -8,8 +8,8 @@ from likeness.assets import builtin, correspondence
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.fit.landmarks.bases import LandmarkBases
 from likeness.fit.landmarks.bounded import bounded_step
-from likeness.fit.landmarks.terms import Problem
 from likeness.fit.landmarks.solver import FitConfig, face_box, fit
+from likeness.fit.landmarks.terms import Problem
 from likeness.geometry import cameras
 from likeness.geometry.mesh import vertex_normals
 from likeness.geometry.rotation import from_euler

@@ -16,12 +16,12 @@ from likeness.cli.fit_together import Together, together
 from likeness.errors import NoFaceError, OutputError, PhotoError, UsageError
 from likeness.export.codes import from_bytes
 from likeness.fit.landmarks.bases import builtin_bases
-from likeness.fit.photo.evidence import Evidence, gather
-from likeness.fit.people.kin import alikeness
 from likeness.fit.landmarks.solver import FitConfig, Guess, IdentityMeasurement, fit, identity_precision
-from likeness.fit.photo.surface import Surface
+from likeness.fit.people.kin import alikeness
 from likeness.fit.people.together import KNOWN_SHAPE, Portrait, answers, choose, refined
 from likeness.fit.people.together import together as fit_person
+from likeness.fit.photo.evidence import Evidence, gather
+from likeness.fit.photo.surface import Surface
 from likeness.geometry import cameras
 from likeness.geometry.rotation import from_euler
 from likeness.photos.crop import crop

@@ -14,10 +14,10 @@ from likeness.assets.person import Person
 from likeness.cli.reconstruct import Reconstruct
 from likeness.cli.reconstruct import reconstruct as reconstruct_command
 from likeness.errors import AssetError
-from likeness.fit.persons import personal
 from likeness.fit.landmarks.bases import LandmarkBases
-from likeness.fit.persons.deformation import Deformation
 from likeness.fit.landmarks.solver import FitConfig
+from likeness.fit.persons import personal
+from likeness.fit.persons.deformation import Deformation
 from likeness.geometry.alignment import similarity
 from likeness.geometry.cameras import project_with_depth
 from likeness.geometry.mesh import vertex_normals

@@ -18,10 +18,10 @@ from likeness.cli.evaluate_person import compared, some_weights
 from likeness.data.someone import someone
 from likeness.errors import NoFaceError, OutputError, PhotoError, UsageError
 from likeness.fit.persons import alignment, complexion, personal
-from likeness.fit.photo import synthesis
 from likeness.fit.persons.deformation import Deformation
 from likeness.fit.persons.frames import Frame, choose, observed, posed
 from likeness.fit.persons.person import KnownPerson, learn, painted
+from likeness.fit.photo import synthesis
 from likeness.geometry import harmonics
 from likeness.geometry.cameras import project, project_with_depth
 from likeness.geometry.mesh import vertex_normals

@@ -15,7 +15,7 @@ from likeness.assets.builtin import flip
 from likeness.geometry import cameras, harmonics, rotation
 from likeness.render.coverage import region
 from likeness.render.render import render
-from likeness.types import Face, Highlight, Light, PointLights, Topology, View, WeakView
+from likeness.types import Face, Highlight, Light, PointLights, Topology, View
 
 RADIUS, DISTANCE = 80.0, 600.0
 MIRROR = torch.tensor([1.0, 1, 1, -1, -1, 1, 1, -1, 1]).double()

@@ -8,6 +8,8 @@ import numpy as np
 
 from likeness.arrays import namespace
 
+LUMINANCE = np.float32([0.2126, 0.7152, 0.0722])
+"""Brightness of linear RGB (IEC 61966-2-1): `image @ LUMINANCE`."""
 _TABLE = np.arange(256, dtype=np.float64) / 255
 
 

@@ -21,14 +21,12 @@ from typing import Any
 import numpy as np
 
 from likeness.arrays import namespace
-from likeness.color import linear_from_srgb
+from likeness.color import LUMINANCE, linear_from_srgb
 from likeness.errors import AssetError
 
 FILE = "albedo.safetensors"
 MATTE = 2.0
 """Share of a place's shine that is lost for each unit of encoded brightness by which the code darkens it. Authored."""
-LUMINANCE = (0.2126, 0.7152, 0.0722)
-"""Of RGB (IEC 61966-2-1); here of encoded values, as a measure of how dark a place is."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ class AlbedoModel:
         """The specular albedo's mean (G, G / 2) and modes (K, G, G / 2), authored: gloss, and what darkening takes from it."""
         gloss = self.gloss.astype(np.float32) / 255
         step = self.size // len(self.gloss)
-        bright = (self.half_modes @ np.float32(LUMINANCE)).reshape(
+        bright = (self.half_modes @ LUMINANCE).reshape(
             self.codes, len(gloss), step, gloss.shape[1], step
         ).mean((2, 4))
         person = (bright * gloss).sum((1, 2)) / gloss.sum()  # where skin shines: how bright the mode makes the whole person

@@ -77,8 +77,8 @@ def _measure(path: Path, truth: tuple[Performance, np.ndarray] | None) -> dict[s
     """Rows by way of following: values by measure."""
     from likeness.assets import correspondence
     from likeness.cli.fit_clip import shipped_landmarker
-    from likeness.fit.landmarks.bases import builtin_bases
     from likeness.fit.clips.clip import ClipConfig, fit_clip
+    from likeness.fit.landmarks.bases import builtin_bases
     from likeness.photos import video
     from likeness.runtime.reconstruct import shipped
     from likeness.runtime.track import track

@@ -81,9 +81,9 @@ def _strangers(portraits: Sequence, who: np.ndarray, video: np.ndarray, bases) -
     import torch
 
     from likeness.evaluate import people as measure
-    from likeness.fit.photo import trust
     from likeness.fit.people.kin import alikeness
     from likeness.fit.people.together import FOR_IDENTITY, STRANGER, alone
+    from likeness.fit.photo import trust
 
     parts = [alone(portraits[i : i + BATCH], bases, trust.precision()) for i in range(0, len(portraits), BATCH)]
     mean, sure = (torch.cat(part) for part in zip(*parts))
@@ -126,8 +126,8 @@ def _size(sets) -> str:
 def _portraits(config: EvaluatePeople):
     """The frames of a split as portraits, and for each its person, video and frame."""
     from likeness.assets import builtin
-    from likeness.fit.photo.observe import observe
     from likeness.fit.people.together import Portrait
+    from likeness.fit.photo.observe import observe
     from likeness.runtime.encode import Encoder
 
     folder = data_folder(config.data) / "video_frames"
@@ -160,8 +160,8 @@ def _parts(name: str) -> tuple[str, str, str]:
 
 def _identities(portraits: Sequence, groups: Sequence[tuple[int, ...]], bases) -> np.ndarray:
     """One identity for each group of photos, fitted together, many groups at once."""
-    from likeness.fit.photo import trust
     from likeness.fit.people.together import identities
+    from likeness.fit.photo import trust
 
     found, batch, count = [], [], 0
     for group in groups:

@@ -152,8 +152,8 @@ def evidence(tracked: Tracked, face: int) -> Evidence:
 
 def _fit(config: FitClip, tracked: Tracked, system: System, rate: float, advance: Callable[[int, int], None]) -> Motion:
     from likeness.assets import correspondence
-    from likeness.fit.landmarks.bases import builtin_bases
     from likeness.fit.clips.clip import fit_clip as solve
+    from likeness.fit.landmarks.bases import builtin_bases
 
     landmarks = correspondence.read()
     bases, seen = builtin_bases(system.model, landmarks), evidence(tracked, config.face - 1)
@@ -337,7 +337,8 @@ def texture_frames(motion: Motion, tracked: Tracked, face: int) -> list[int]:
 
 
 def _write(config: FitClip, motion: Motion, system: System, texture: np.ndarray, folder: Path) -> None:
-    from likeness.export import gltf, motion as files
+    from likeness.export import gltf
+    from likeness.export import motion as files
     from likeness.export.asset import from_builtin
     from likeness.export.textures import to_jpeg
 

@@ -50,8 +50,8 @@ def together(config: Together, system: System | None = None, fitter: Fitter | No
 
     from likeness.assets import correspondence
     from likeness.cli.fit import Fitter
-    from likeness.fit.people.album import album, check
     from likeness.fit.landmarks.bases import builtin_bases
+    from likeness.fit.people.album import album, check
     from likeness.fit.people.together import choose, refined
     from likeness.fit.people.together import together as fit_person
     from likeness.runtime.reconstruct import printable, shipped

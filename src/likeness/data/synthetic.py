@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from likeness import color
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.assets.ict import IctModel
 from likeness.data import backgrounds

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from likeness.geometry.alignment import Similarity, still, similarity
+from likeness.geometry.alignment import Similarity, similarity, still
 from likeness.geometry.closest import Closest, Grid
 from likeness.geometry.mesh import border_vertices, vertex_normals
 from likeness.geometry.rotation import from_axis_angle

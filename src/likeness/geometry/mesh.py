@@ -9,7 +9,6 @@ import numpy as np
 from likeness.arrays import namespace
 from likeness.geometry.rotation import cross
 
-
 SMALLEST = 1e-12
 """Squared unit of the mesh: a sum of area vectors that is shorter has no direction. Its square is still a float32."""
 

@@ -10,7 +10,8 @@ import math
 import numpy as np
 import torch
 
-from likeness.geometry.mesh import SMALLEST, vertex_normals as vertex_normals_twin
+from likeness.geometry.mesh import SMALLEST
+from likeness.geometry.mesh import vertex_normals as vertex_normals_twin
 from likeness.kernels import kernel
 from likeness.render.pool import each_row
 from likeness.render.rasterize import array

@@ -9,7 +9,17 @@ import numpy as np
 
 from likeness.errors import PhotoError
 from likeness.photos.detect import (
-    CANDIDATE, Detection, convincing, cut, decode, look_again, look_window, square, suppress, tiles, triage,
+    CANDIDATE,
+    Detection,
+    convincing,
+    cut,
+    decode,
+    look_again,
+    look_window,
+    square,
+    suppress,
+    tiles,
+    triage,
 )
 from likeness.runtime.session import open_session
 

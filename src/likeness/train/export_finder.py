@@ -11,6 +11,7 @@ import torch
 from likeness.encoders.finder import FinderGraph, FinderNetwork
 from likeness.photos.detect import SIDE
 
+
 def export(network: FinderNetwork, path: Path, threshold: float, sources: tuple[str, ...]) -> None:
     """Write the graph: `image` uint8 (1, height, width, 3) to `score` (h, w) and `geometry` (5, h, w), sizes free.
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from likeness.color import LUMINANCE
 from likeness.geometry.harmonics import basis
 from likeness.geometry.mesh import vertex_normals
 from likeness.types import Topology
 
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
-"""Of linear RGB (IEC 61966-2-1)."""
 LEAST, MOST = 0.4, 1.8
 """Bounds of the light that is divided out, as shares of its mean: beyond them it is a guess."""
 ROUNDS = 6

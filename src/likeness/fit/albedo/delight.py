@@ -14,6 +14,7 @@ import numpy as np
 
 from likeness import color
 from likeness.assets.builtin import Builtin
+from likeness.color import LUMINANCE
 from likeness.fit.albedo.charts import Charts
 from likeness.fit.albedo.transfer import transfer
 from likeness.geometry.harmonics import basis
@@ -21,8 +22,6 @@ from likeness.geometry.mesh import vertex_normals
 from likeness.geometry.sparse import Sparse
 from likeness.geometry.uv import Chart, bilinear
 
-LUMINANCE = np.float32([0.2126, 0.7152, 0.0722])
-"""Of linear RGB (IEC 61966-2-1)."""
 DARKEST = np.float32(0.004)
 """Linear value that is added before logarithms: one step of 8 bits near black."""
 ROUNDS = 5

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from likeness.fit.albedo.delight import LUMINANCE
+from likeness.color import LUMINANCE
 
 PATCHES = np.array([[0.539, 0.305, 0.223], [0.171, 0.084, 0.058]])
 """Light and dark skin on the Macbeth ColorChecker, linear RGB (from sRGB 194 150 130 and 115 82 68)."""

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from likeness.assets.layout import Layout
+from likeness.color import LUMINANCE
 from likeness.export.textures import fill
-from likeness.fit.albedo.delight import DARKEST, LUMINANCE
+from likeness.fit.albedo.delight import DARKEST
 from likeness.geometry.uv import Chart
 from likeness.runtime.sight import smoothstep
 from likeness.types import Topology

@@ -11,10 +11,10 @@ from threadpoolctl import threadpool_limits
 
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.fit.clips import temporal
-from likeness.fit.landmarks.bases import LandmarkBases
 from likeness.fit.clips.clip_problem import COUNT, State, Subject, bend_of, between, groups, quadratic, residuals
-from likeness.fit.landmarks.terms import IDENTITY, Problem
+from likeness.fit.landmarks.bases import LandmarkBases
 from likeness.fit.landmarks.solver import FitConfig, Guess, fit
+from likeness.fit.landmarks.terms import IDENTITY, Problem
 from likeness.geometry.rotation import from_axis_angle, to_euler
 from likeness.types import Landmarks, View
 

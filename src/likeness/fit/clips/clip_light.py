@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from likeness.fit.clips import temporal
+from likeness.fit.clips.temporal import Calm
 from likeness.fit.photo.evidence import Evidence, gather
 from likeness.fit.photo.result import turned_light
 from likeness.fit.photo.surface import Surface
 from likeness.fit.photo.synthesis import COLOURS, SEEN, Problem, Step
-from likeness.fit.clips.temporal import Calm
 from likeness.geometry.cameras import project
 from likeness.types import Stage, View
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from likeness.assets.arkit import EXPRESSIONS
-from likeness.fit.landmarks.bases import LandmarkBases
-from likeness.fit.landmarks.terms import IDENTITY, Problem
-from likeness.fit.landmarks.solver import CHUNK
 from likeness.fit.clips.temporal import Calm
+from likeness.fit.landmarks.bases import LandmarkBases
+from likeness.fit.landmarks.solver import CHUNK
+from likeness.fit.landmarks.terms import IDENTITY, Problem
 from likeness.geometry.rotation import from_axis_angle
 from likeness.losses.landmark import LIDS, LIPS
 

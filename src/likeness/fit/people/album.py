@@ -17,8 +17,8 @@ from likeness.export import codes as code_files
 from likeness.export import environment, gltf, obj
 from likeness.export.asset import Asset, from_builtin
 from likeness.export.textures import to_jpeg, to_png
-from likeness.fit.photo.observe import observe
 from likeness.fit.people.together import STRANGER, Person, Portrait
+from likeness.fit.photo.observe import observe
 from likeness.geometry.cameras import project
 from likeness.photos.crop import crop
 from likeness.photos.detect import Detection

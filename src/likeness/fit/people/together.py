@@ -11,11 +11,11 @@ import torch
 from likeness.assets.correspondence import OUTER_EYE_CORNERS
 from likeness.encoders.camera import centred
 from likeness.errors import PhotoError
-from likeness.fit.photo import synthesis
 from likeness.fit.landmarks.bases import LandmarkBases
-from likeness.fit.photo.evidence import Evidence
-from likeness.fit.people.kin import alikeness
 from likeness.fit.landmarks.solver import FitConfig, Guess, IdentityMeasurement, LandmarkFit, fit, identity_precision
+from likeness.fit.people.kin import alikeness
+from likeness.fit.photo import synthesis
+from likeness.fit.photo.evidence import Evidence
 from likeness.fit.photo.result import turned_light
 from likeness.fit.photo.scene import Scene
 from likeness.fit.photo.surface import Surface

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from likeness.fit.photo import beliefs, marks, pixels, pose, synthesis
 from likeness.fit.persons.personal import Rows
+from likeness.fit.photo import beliefs, marks, pixels, pose, synthesis
 from likeness.fit.photo.quadratic import Quadratic
 from likeness.fit.photo.scene import Scene
 from likeness.fit.photo.surface import Surface

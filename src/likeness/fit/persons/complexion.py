@@ -17,9 +17,9 @@ from likeness.assets.albedo import AlbedoModel
 from likeness.assets.builtin import Builtin
 from likeness.assets.correspondence import Correspondence
 from likeness.export.textures import fill
+from likeness.fit.persons.frames import Posed
 from likeness.fit.photo import synthesis
 from likeness.fit.photo.evidence import Evidence, gather
-from likeness.fit.persons.frames import Posed
 from likeness.fit.photo.surface import Surface
 from likeness.geometry import harmonics
 from likeness.geometry.mesh import vertex_normals

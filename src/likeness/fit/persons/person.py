@@ -14,14 +14,14 @@ from likeness.assets.builtin import Builtin
 from likeness.assets.correspondence import OUTER_EYE_CORNERS, Correspondence
 from likeness.assets.person import Person
 from likeness.errors import PhotoError
-from likeness.fit.persons import alignment, complexion, personal
-from likeness.fit.photo import synthesis
 from likeness.fit.landmarks.bases import LandmarkBases, builtin_bases
-from likeness.fit.persons.deformation import Deformation
-from likeness.fit.photo.evidence import Evidence
-from likeness.fit.persons.frames import Frame, Posed, known_fit, observed, posed
 from likeness.fit.landmarks.solver import fit
+from likeness.fit.persons import alignment, complexion, personal
+from likeness.fit.persons.deformation import Deformation
+from likeness.fit.persons.frames import Frame, Posed, known_fit, observed, posed
 from likeness.fit.persons.personal import Personal
+from likeness.fit.photo import synthesis
+from likeness.fit.photo.evidence import Evidence
 from likeness.fit.photo.scene import Scene
 from likeness.fit.photo.surface import Surface
 from likeness.geometry.uv import Chart

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from likeness.assets.builtin import Builtin
 from likeness.fit.landmarks.bases import LandmarkBases
-from likeness.fit.persons.deformation import Deformation
-from likeness.fit.landmarks.terms import Problem
 from likeness.fit.landmarks.solver import FitConfig, Guess, LandmarkFit, fit
+from likeness.fit.landmarks.terms import Problem
+from likeness.fit.persons.deformation import Deformation
 
 LEARNING = FitConfig(trust=0.02, kinship=0.3)
 """Photo by photo landmarks err together far more than expressions show; as in `fit.people.together.FOR_IDENTITY`, which was chosen on people

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from likeness.assets.arkit import EXPRESSIONS
-from likeness.fit.photo import pose
 from likeness.fit.landmarks.terms import OPPOSED
+from likeness.fit.photo import pose
 from likeness.fit.photo.quadratic import LIGHT, Layout, Quadratic
 from likeness.fit.photo.scene import Scene
 from likeness.geometry import harmonics

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from likeness.assets.correspondence import COUNT, OUTLINE
-from likeness.fit.photo import pose
 from likeness.fit.landmarks.terms import IRIS_STARTS, LIDS
+from likeness.fit.photo import pose
 from likeness.fit.photo.quadratic import Layout, Quadratic
 from likeness.fit.photo.scene import Scene
 from likeness.fit.photo.surface import Surface

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likeness.fit.photo import beliefs, marks, pixels, pose
 from likeness.fit.landmarks.bounded import bounded_step, summed
+from likeness.fit.photo import beliefs, marks, pixels, pose
 from likeness.fit.photo.evidence import Evidence
 from likeness.fit.photo.quadratic import Layout, Quadratic
 from likeness.fit.photo.scene import Scene
