@@ -39,7 +39,7 @@ KNOWN_SHAPE = tuple(
     for step in synthesis.STEPS
 )  # fmt: skip
 """The stages of `fit.photo.synthesis` for a face whose shape is known."""
-STRANGER = -8.0
+STRANGER = -12.0
 """Nats below which a photo is said to show somebody else; see `fit.people.kin.alikeness` and docs/fitting.md for what it finds."""
 
 
