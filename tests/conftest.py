@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from likeness.assets import toy
 from likeness.assets.arkit import EXPRESSIONS
@@ -14,10 +13,15 @@ from likeness.photos.detect import Detection, square
 from likeness.runtime.reconstruct import System
 from likeness.types import View
 
-torch.set_num_threads(1)  # what tests compute is small: on a busy machine threads would only wait for each other
-
 FACE = (200, 60, 40)
 """sRGB of the squares that the toy finder takes for faces."""
+
+
+def pytest_configure():
+    """What tests compute is small: on a busy machine threads would only wait for each other."""
+    import torch  # not above: a test imports this file where there is no PyTorch
+
+    torch.set_num_threads(1)
 
 
 def draw_photo(*faces, size=(240, 320)):
