@@ -28,7 +28,7 @@ NEUTRAL = 1.5
 """mm: standard deviation of the neutral face's offsets. Ours: what 100 modes leave of a head they were not learned from."""
 KEPT = 0.3
 """Share of the neutral offsets' deviation in the span of the expressions. Ours: with none (Mallikarjun et al. 2021, sec. 3.3) a
-mouth that is wide for good must be a smile in every frame, which cost a tenth of a millimetre where the truth was known; with
+mouth that is wide for good must be a smile in every frame, which cost a tenth of a millimetre on one made-up person; with
 all of it, a smile that lasts as long as the clip becomes the face."""
 SHARE = 0.35
 """Standard deviation of an expression's offsets as a share of its own movement near a node. Ours."""

@@ -25,7 +25,7 @@ LEARNING = FitConfig(trust=0.02, kinship=0.3)
 """Photo by photo landmarks err together far more than expressions show; as in `fit.people.together.FOR_IDENTITY`, which was chosen on people
 with many photos."""
 ROUNDS = 3
-"""Turns of the two steps. Ours: the fourth changes less than a hundredth of a millimetre."""
+"""Turns of the two steps. Ours: on a toy head the jaw's cosine with its true movement is 0.75, 0.82 and 0.84 after 2, 3 and 5."""
 STEPS = 40
 """Steps of the conjugate gradients within a turn at most."""
 ENOUGH = 1e-3
