@@ -76,3 +76,17 @@ def toy_system():
 def photo():
     """Draws photos: `photo((x, y, side), ..., size=(h, w))` -> (h, w, 3) uint8."""
     return draw_photo
+
+
+@pytest.fixture(scope="session")
+def head():
+    """The toy head."""
+    return toy.head()
+
+
+@pytest.fixture(scope="session")
+def pictures():
+    """The pictures of toy heads that the benchmark's tests measure."""
+    import benchmark_parts  # not above: a test imports this file where there is no PyTorch
+
+    return benchmark_parts.pictures()

@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 
-import benchmark_parts as parts
 import numpy as np
 import pytest
 from benchmark_parts import as_set, neutral
@@ -16,16 +15,6 @@ from likeness.geometry import cameras
 from likeness.geometry.alignment import similarity
 from likeness.geometry.rotation import from_axis_angle, from_euler
 from likeness.types import View
-
-
-@pytest.fixture(scope="module")
-def head():
-    return toy.head()
-
-
-@pytest.fixture(scope="module")
-def pictures():
-    return parts.pictures()
 
 
 def test_slices_partition_the_pictures(pictures):

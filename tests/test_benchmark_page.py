@@ -4,26 +4,14 @@ import csv
 import re
 from dataclasses import replace
 
-import benchmark_parts as parts
 import numpy as np
 import pytest
 from benchmark_parts import as_set
 
-from likeness.assets import toy
 from likeness.errors import AssetError
 from likeness.evaluate.benchmark import measure, report
 from likeness.evaluate.benchmark.chart import dots, nice
 from likeness.evaluate.benchmark.items import Answer, Item, Method
-
-
-@pytest.fixture(scope="module")
-def head():
-    return toy.head()
-
-
-@pytest.fixture(scope="module")
-def pictures():
-    return parts.pictures()
 
 
 @pytest.fixture

@@ -15,16 +15,6 @@ from likeness.evaluate.benchmark.items import Answer, Method
 from likeness.evaluate.benchmark.peers import peer, read_shape, vertex_list
 
 
-@pytest.fixture(scope="module")
-def head():
-    return toy.head()
-
-
-@pytest.fixture(scope="module")
-def pictures():
-    return parts.pictures()
-
-
 @pytest.fixture
 def peer_folder(tmp_path):
     return parts.write_peer(tmp_path / "peer")

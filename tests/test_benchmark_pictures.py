@@ -19,16 +19,6 @@ from likeness.geometry.mesh import vertex_normals
 from likeness.types import View
 
 
-@pytest.fixture(scope="module")
-def head():
-    return toy.head()
-
-
-@pytest.fixture(scope="module")
-def pictures():
-    return parts.pictures()
-
-
 def test_pictures_follow_from_split_and_number(head, pictures):
     skins = parts.skins()
     again = heads.items(head, skins, "val", 2, grey)

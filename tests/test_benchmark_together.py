@@ -5,19 +5,8 @@ import numpy as np
 import pytest
 from benchmark_parts import as_set, grey
 
-from likeness.assets import toy
 from likeness.evaluate.benchmark import appearance, heads, measure, motion, together
 from likeness.evaluate.benchmark.items import Answer, Drawing, Item, Method, Truth
-
-
-@pytest.fixture(scope="module")
-def head():
-    return toy.head()
-
-
-@pytest.fixture(scope="module")
-def pictures():
-    return parts.pictures()
 
 
 def test_textures_are_held_against_the_true_albedo(head, pictures):

@@ -89,10 +89,9 @@ def fit(config: Fit, system: System | None = None, fitter: Fitter | None = None)
         raise UsageError(f"--landmarks belongs to one photo, but {len(paths)} are given")
     given = None if config.landmarks is None else read_landmarks(config.landmarks)
     from likeness.runtime.reconstruct import shipped
-    from likeness.runtime.write import folders
+    from likeness.runtime.write import check_writable
 
-    with folders(config.output, ()):
-        pass  # that nothing can be written is said once, before any work
+    check_writable(config.output)
     system = system or shipped(config.level)
     fitter = fitter or Fitter.shipped(system)
     if config.person is not None:

@@ -55,7 +55,7 @@ def together(config: Together, system: System | None = None, fitter: Fitter | No
     from likeness.fit.people.together import choose, refined
     from likeness.fit.people.together import together as fit_person
     from likeness.runtime.reconstruct import printable, shipped
-    from likeness.runtime.write import folders
+    from likeness.runtime.write import check_writable
 
     start = perf_counter()
     formats = [name.strip() for name in config.format.split(",") if name.strip()]
@@ -67,8 +67,7 @@ def together(config: Together, system: System | None = None, fitter: Fitter | No
         raise UsageError(f"{paths[0]}: --together needs at least two photos of the person; leave it out for a single one")
     if (config.output / PERSON).is_dir() and not config.overwrite:
         raise OutputError(f"{config.output / PERSON}: results are there already; add --overwrite to replace them")
-    with folders(config.output, ()):
-        pass  # that nothing can be written is said once, before any work
+    check_writable(config.output)
     system = system or shipped(config.level)
     fitter = fitter or Fitter.shipped(system)
     found, skipped = _look(paths, config, fitter)

@@ -95,14 +95,13 @@ class Outcome:
 def reconstruct(config: Reconstruct, system: System | None = None) -> int:
     """Run over all photos, by default with the system that ships; returns the exit code."""
     from likeness.runtime.reconstruct import shipped
-    from likeness.runtime.write import folders
+    from likeness.runtime.write import check_writable
 
     formats = check_formats(config.format)
     check_limits(config)
     paths = inputs.photos(config.photos)
     head = _ict_head(config)
-    with folders(config.output, ()):
-        pass  # that nothing can be written is said once, before any work
+    check_writable(config.output)
     system = system or shipped(config.level)
     if config.person is not None:
         system = _of_person(system, config.person)

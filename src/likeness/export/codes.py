@@ -16,6 +16,7 @@ import numpy as np
 
 from likeness.assets.arkit import EXPRESSIONS, WITHOUT_SHAPE
 from likeness.errors import AssetError, LikenessError
+from likeness.export.documents import numbers, opened
 from likeness.geometry.rotation import to_euler
 from likeness.types import View
 
@@ -72,12 +73,12 @@ def to_bytes(face: FaceFile) -> bytes:
         "pose": _pose(face.view),
         "camera": _camera(face.view),
         "detection": {
-            "box": None if face.box is None else _numbers(face.box, 3),
+            "box": None if face.box is None else numbers(face.box, 3),
             "roll_degrees": _number(math.degrees(face.roll), 3),
             "score": None if face.score is None else _number(face.score, 4),
         },
-        "crop": {"pixels": int(face.crop_pixels), "photo_from_crop": _numbers(face.photo_from_crop, 6)},
-        "landmarks": {name: _numbers(points, 3) for name, points in face.landmarks.items()},
+        "crop": {"pixels": int(face.crop_pixels), "photo_from_crop": numbers(face.photo_from_crop, 6)},
+        "landmarks": {name: numbers(points, 3) for name, points in face.landmarks.items()},
         "timings_ms": {name: _number(value, 3) for name, value in face.timings.items()},
     }
     try:
@@ -93,11 +94,7 @@ def from_bytes(data: bytes) -> FaceFile:
         AssetError: When it is no face.json, is damaged, or was written by a newer version.
     """
     try:
-        document = json.loads(data)
-        if document["format"] != FORMAT:
-            raise KeyError("format")
-        if document["version"] > VERSION:
-            raise AssetError(f"face.json has version {document['version']}; this program reads up to {VERSION}: update it")
+        document = opened(data, "face.json", FORMAT, VERSION)
         found, crop = document["detection"], document["crop"]
         return FaceFile(
             codes={name: _array(values) for name, values in document["codes"].items()},
@@ -131,17 +128,13 @@ def _number(value: Any, digits: int) -> float:
     return round(float(value), digits)
 
 
-def _numbers(values: Any, digits: int) -> Any:
-    return np.round(np.asarray(values, np.float64), digits).tolist()
-
-
 def _named(code: str, values: np.ndarray) -> Any:
     """Expression weights under Apple's names, with those that have no shape as 0; other codes as a list."""
     if code != "expression":
-        return _numbers(values, 5)
+        return numbers(values, 5)
     if len(values) != len(EXPRESSIONS):
         raise LikenessError(f"{len(values)} expression weights were given; the model has {len(EXPRESSIONS)}")
-    weights = dict(zip(EXPRESSIONS, _numbers(values, 5)))
+    weights = dict(zip(EXPRESSIONS, numbers(values, 5)))
     return weights | {name: 0.0 for name in WITHOUT_SHAPE}
 
 
@@ -157,15 +150,15 @@ def _pose(view: View) -> dict[str, Any]:
         "yaw_degrees": _number(yaw, 3),
         "pitch_degrees": _number(pitch, 3),
         "roll_degrees": _number(roll, 3),
-        "rotation": _numbers(view.rotation, 8),
-        "translation_mm": _numbers(view.translation, 4),
+        "rotation": numbers(view.rotation, 8),
+        "translation_mm": numbers(view.translation, 4),
     }
 
 
 def _camera(view: View) -> dict[str, Any]:
     return {
         "focal_px": _number(view.focal, 4),
-        "principal_px": _numbers(view.principal, 4),
+        "principal_px": numbers(view.principal, 4),
         "convention": "camera = rotation @ model + translation; x = px + f X / -Z, y = py - f Y / -Z",
     }
 

@@ -18,6 +18,7 @@ import numpy as np
 from likeness.assets.arkit import EXPRESSIONS, WITHOUT_SHAPE
 from likeness.assets.parts import LOOK_DEGREES
 from likeness.errors import AssetError, LikenessError
+from likeness.export.documents import numbers, opened
 from likeness.geometry.rotation import from_quaternion, to_euler, to_quaternion
 from likeness.types import View
 
@@ -120,14 +121,14 @@ def to_bytes(motion: Motion) -> bytes:
         },
         "model": dict(motion.model),
         "licences": list(motion.licences),
-        "identity": _numbers(motion.identity, 5),
-        "albedo": None if motion.albedo is None else _numbers(motion.albedo, 5),
+        "identity": numbers(motion.identity, 5),
+        "albedo": None if motion.albedo is None else numbers(motion.albedo, 5),
         "camera": {
-            "focal_px": round(float(motion.focal), 4), "principal_px": _numbers(motion.principal, 4),
+            "focal_px": round(float(motion.focal), 4), "principal_px": numbers(motion.principal, 4),
             "convention": "camera = rotation @ model + translation; x = px + f X / -Z, y = py - f Y / -Z",
         },
         "segments": [{"first": int(frames[0]), "last": int(frames[-1])} for frames in motion.segments()],
-        "time": _numbers(motion.times, 6),
+        "time": numbers(motion.times, 6),
         "state": [STATES[number] for number in motion.state],
         "expression": weights | {name: _track(np.zeros(len(seen)), seen, 4) for name in WITHOUT_SHAPE},
         "head": {
@@ -148,11 +149,7 @@ def from_bytes(data: bytes) -> Motion:
         AssetError: When it is no motion.json, is damaged, or was written by a newer version.
     """
     try:
-        document = json.loads(data)
-        if document["format"] != FORMAT:
-            raise KeyError("format")
-        if document["version"] > VERSION:
-            raise AssetError(f"motion.json has version {document['version']}; this program reads up to {VERSION}: update it")
+        document = opened(data, "motion.json", FORMAT, VERSION)
         clip, head, camera = document["clip"], document["head"], document["camera"]
         state = np.array([STATES.index(name) for name in document["state"]])
         segment = np.full(len(state), -1)
@@ -243,13 +240,9 @@ def _text(document: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(entries) + "\n}"
 
 
-def _numbers(values: Any, digits: int) -> Any:
-    return np.round(np.asarray(values, np.float64), digits).tolist()
-
-
 def _track(values: np.ndarray, there: np.ndarray, digits: int) -> list[Any]:
     """One entry a frame, None where there is nothing."""
-    return [value if known else None for value, known in zip(_numbers(values, digits), there)]
+    return [value if known else None for value, known in zip(numbers(values, digits), there)]
 
 
 def _array(track: list[Any], shape: tuple[int, ...]) -> np.ndarray:

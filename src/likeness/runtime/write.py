@@ -44,6 +44,16 @@ def write_file(path: Path, data: bytes) -> None:
             raise
 
 
+def check_writable(parent: Path) -> None:
+    """Refuse a folder that nothing can be written to, once and before any work is done for it.
+
+    Raises:
+        OutputError: When it cannot be made or written to.
+    """
+    with folders(parent, ()):
+        pass
+
+
 @contextmanager
 def folders(parent: Path, known: Iterable[str]) -> Iterator[Path]:
     """Build folders of results that appear in `parent` together when the block ends well; else nothing is left behind.

@@ -5,8 +5,11 @@ Photos of one person share the person's identity; a person of one photo is the o
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,8 +17,11 @@ from likeness.fit.landmarks.bases import LandmarkBases
 from likeness.fit.landmarks.bounded import bounded_step, summed
 from likeness.fit.landmarks.terms import EXPRESSION, POSE, Problem, face_box
 from likeness.geometry.rotation import from_axis_angle
+from likeness.types import View
 
-__all__ = ["FitConfig", "Guess", "IdentityMeasurement", "LandmarkFit", "face_box", "fit", "identity_precision"]
+__all__ = ["FitConfig", "Guess", "IdentityMeasurement", "LandmarkFit", "face_box", "fit", "identity_precision", "stacked"]
+KNOWN = 1e4
+"""Precision with which an identity counts as known."""
 CHUNK = 32
 """Photos whose derivatives are held at once; 5 MB each. Ours."""
 
@@ -48,6 +54,19 @@ class FitConfig:
     kinship: float = 0.1
 
 
+class Answer(Protocol):
+    """What the regressor says of one photo: identity (I,), expression (E,), and a camera in the pixels of its landmarks."""
+
+    identity: np.ndarray
+    expression: np.ndarray
+    view: View
+
+
+def stacked(values: Iterable[np.ndarray]) -> Tensor:
+    """Arrays of B photos as one float32 tensor (B, ...)."""
+    return torch.as_tensor(np.stack([np.asarray(value, np.float32) for value in values]))
+
+
 @dataclass(frozen=True)
 class Guess:
     """Codes, pose and camera of B photos, to begin a fit with.
@@ -67,6 +86,15 @@ class Guess:
     translation: Tensor
     focal: Tensor
     principal: Tensor
+
+    @classmethod
+    def of(cls, answers: Sequence[Answer]) -> Guess:
+        """The regressor's answers for B photos, expressions brought into their range."""
+        views = [one.view for one in answers]
+        return cls(
+            stacked(one.identity for one in answers), stacked(one.expression for one in answers).clamp(0, 1),
+            *(stacked(getattr(view, key) for view in views) for key in ("rotation", "translation", "focal", "principal")),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -97,6 +125,11 @@ class IdentityMeasurement:
 
     mean: Tensor
     precision: Tensor
+
+    @classmethod
+    def known(cls, identity: Tensor) -> IdentityMeasurement:
+        """Identities (B, I) so sure that a fit keeps them."""
+        return cls(identity, KNOWN * torch.eye(identity.shape[1]))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,15 @@ from likeness.assets.correspondence import OUTER_EYE_CORNERS
 from likeness.encoders.camera import centred
 from likeness.errors import PhotoError
 from likeness.fit.landmarks.bases import LandmarkBases
-from likeness.fit.landmarks.solver import FitConfig, Guess, IdentityMeasurement, LandmarkFit, fit, identity_precision
+from likeness.fit.landmarks.solver import (
+    FitConfig,
+    Guess,
+    IdentityMeasurement,
+    LandmarkFit,
+    fit,
+    identity_precision,
+    stacked,
+)
 from likeness.fit.people.kin import alikeness
 from likeness.fit.photo import synthesis
 from likeness.fit.photo.evidence import Evidence
@@ -28,8 +36,6 @@ FOR_IDENTITY = FitConfig(trust=0.02, kinship=0.3)
 expression bend all of a face at once. Chosen on the validation people of video_frames (docs/fitting.md)."""
 FOR_PHOTOS = FitConfig()
 """How each photo's expression and camera are fitted once the identity is known."""
-KNOWN = 1e4
-"""Precision with which the identity is known then."""
 KNOWN_SHAPE = tuple(
     replace(step, stage=replace(
         step.stage,
@@ -143,7 +149,7 @@ def fitted(portraits: Sequence[Portrait], bases: LandmarkBases, precision: torch
     person, said = torch.zeros(len(portraits), dtype=torch.long), answers(start, precision)
     shared = fit(bases, points, FOR_IDENTITY, start, sigma, person, said)
     sure = identity_precision(bases, points, shared, FOR_IDENTITY, sigma, person, said)[0]
-    known = IdentityMeasurement(shared.identity, KNOWN * torch.eye(shared.identity.shape[1]))
+    known = IdentityMeasurement.known(shared.identity)
     final = fit(bases, points, FOR_PHOTOS, shared, sigma, person, known)
     return Person(
         portraits=tuple(portraits), identity=shared.identity[0].numpy(), covariance=torch.linalg.inv(sure).numpy(),
@@ -211,15 +217,7 @@ def answers(start: Guess, precision: torch.Tensor | None) -> IdentityMeasurement
 def observed(portraits: Sequence[Portrait]) -> tuple[torch.Tensor, torch.Tensor, Guess]:
     """Points (n, 478, 2), spreads (n, 478) and the regressor's answers, in pixels of each photo's square."""
     found = [portrait.evidence for portrait in portraits]
-
-    def stacked(values) -> torch.Tensor:
-        return torch.as_tensor(np.stack([np.asarray(value, np.float32) for value in values]))
-
-    start = Guess(
-        stacked(one.identity for one in found), stacked(one.expression for one in found).clamp(0, 1),
-        *(stacked(getattr(one.view, name) for one in found) for name in ("rotation", "translation", "focal", "principal")),
-    )  # fmt: skip
-    return stacked(one.points for one in found), stacked(one.sigma for one in found), start
+    return stacked(one.points for one in found), stacked(one.sigma for one in found), Guess.of(found)
 
 
 def _view(found: Guess | Scene, i: int, portrait: Portrait) -> View:

@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from likeness.fit.landmarks.bases import LandmarkBases
-from likeness.fit.landmarks.solver import FitConfig, Guess, IdentityMeasurement, LandmarkFit, fit
+from likeness.fit.landmarks.solver import FitConfig, Guess, IdentityMeasurement, LandmarkFit, fit, stacked
 from likeness.types import Landmarks, View
-
-KNOWN = 1e4
-"""Precision with which an identity is known, so that a fit keeps it."""
 
 
 @dataclass(frozen=True)
@@ -63,23 +59,15 @@ def choose(faces: Sequence[Sequence[Frame]]) -> list[Frame]:
 
 def observed(frames: Sequence[Frame]) -> tuple[Tensor, Tensor, Guess]:
     """Points (n, 478, 2) and spreads (n, 478) px, and the regressor's answers."""
-
-    def stacked(values) -> Tensor:
-        return torch.as_tensor(np.stack([np.asarray(value, np.float32) for value in values]))
-
-    start = Guess(
-        stacked(one.identity for one in frames), stacked(one.expression for one in frames).clamp(0, 1),
-        *(stacked(getattr(one.view, key) for one in frames) for key in ("rotation", "translation", "focal", "principal")),
-    )  # fmt: skip
-    return stacked(one.landmarks.points for one in frames), stacked(one.landmarks.sigma for one in frames), start
+    marks = [one.landmarks for one in frames]
+    return stacked(one.points for one in marks), stacked(one.sigma for one in marks), Guess.of(frames)
 
 
 def known_fit(bases: LandmarkBases, frames: Sequence[Frame], identity: Tensor) -> LandmarkFit:
     """Expression and camera of frames whose identity (I,) is known."""
     points, sigma, start = observed(frames)
     same = identity.expand(len(frames), -1)
-    known = IdentityMeasurement(same, KNOWN * torch.eye(len(identity)))
-    return fit(bases, points, FitConfig(), replace(start, identity=same), sigma, None, known)
+    return fit(bases, points, FitConfig(), replace(start, identity=same), sigma, None, IdentityMeasurement.known(same))
 
 
 def posed(frames: Sequence[Frame], fits: LandmarkFit) -> list[Posed]:
