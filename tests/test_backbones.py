@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from likeness.encoders import camera  # noqa: E402
-from likeness.encoders.backbones import MobileNetV3Small  # noqa: E402
+from likeness.encoders.backbones.mobilenet import MobileNetPlaces  # noqa: E402
 from likeness.encoders.regressor import Regressor, normalized  # noqa: E402
 from likeness.geometry.cameras import project  # noqa: E402
 from likeness.geometry.rotation import from_euler  # noqa: E402
@@ -21,7 +21,7 @@ def _view(random: np.random.Generator, off: float) -> View:
 
 def test_the_backbone_knows_places():
     torch.manual_seed(0)
-    network = MobileNetV3Small(features=32).train()  # in training every layer's output has unit variance
+    network = MobileNetPlaces(features=32).train()  # in training every layer's output has unit variance
     image = torch.zeros(1, 3, 128, 128)
     image[..., 8:24, 8:24] = 2.0
     moved = torch.roll(image, (64, 64), (2, 3))

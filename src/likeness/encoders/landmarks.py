@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from likeness.assets.correspondence import COUNT
-from likeness.encoders.backbones import MobileNetV3Small
+from likeness.encoders.backbones.mobilenet import MobileNetPlaces
 from likeness.encoders.regressor import normalized
 
 FLOOR = 0.003
@@ -39,7 +39,7 @@ class LandmarkNetwork(nn.Module):
 
     def __init__(self, features: int = 512) -> None:
         super().__init__()
-        self.backbone = MobileNetV3Small(features)
+        self.backbone = MobileNetPlaces(features=features)
         self.head = nn.Linear(features, 3 * COUNT)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from likeness.encoders.backbones import MobileNetV3Small
+from likeness.encoders.backbones.mobilenet import MobileNetPlaces
 from likeness.encoders.camera import CropCamera
 from likeness.geometry.rotation import from_sixd
 
@@ -41,7 +41,7 @@ class Regressor(nn.Module):
 
     def __init__(self, identity: int = 100, expression: int = 51, features: int = 512) -> None:
         super().__init__()
-        self.backbone = MobileNetV3Small(features)
+        self.backbone = MobileNetPlaces(features=features)
         self.heads = nn.ModuleDict({
             "identity": nn.Linear(features, identity),
             "expression": nn.Linear(features, expression),

@@ -1,0 +1,1 @@
+"""Networks that tell people apart, behind one interface."""
