@@ -155,6 +155,15 @@ def sphere_directions(seed=0, count=400_000):
     return directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
+def test_turned_light_shades_turned_normals_alike():
+    random = np.random.default_rng(3)
+    light, turn = random.normal(size=(9, 3)), rotation.from_axis_angle(random.normal(size=3))
+    normals = sphere_directions()[:50]
+    expected = harmonics.shade(normals @ turn.T, light)
+    np.testing.assert_allclose(harmonics.shade(normals, harmonics.turned(light, turn)), expected, atol=1e-9)
+    np.testing.assert_allclose(harmonics.turned(harmonics.turned(light, turn), turn.T), light, atol=1e-9)
+
+
 def test_harmonics_are_orthonormal():
     values = harmonics.basis(sphere_directions())
     np.testing.assert_allclose(4 * np.pi * values.T @ values / len(values), np.eye(9), atol=0.02)

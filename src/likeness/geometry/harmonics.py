@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from likeness.arrays import like, namespace
 
 CONSTANTS = (
@@ -50,3 +52,19 @@ def to_radiance(irradiance: Any) -> Any:
     """
     a0, a1, a2 = COSINE_LOBE
     return irradiance / like([a0, a1, a1, a1, a2, a2, a2, a2, a2], irradiance)[:, None]
+
+
+def turned(coefficients: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """Light of one frame in another: `shade(n, result) == shade(rotation @ n, coefficients)` for all directions n. Numpy only.
+
+    Bands do not mix under a rotation, so that a few directions determine the result exactly; spread over a spiral here.
+
+    Args:
+        coefficients: (9, C) in the frame that `rotation` leads to.
+        rotation: (3, 3).
+    """
+    height = (2 * np.arange(24) + 1) / 24 - 1
+    around = np.arange(24) * math.pi * (3 - math.sqrt(5))
+    ring = np.sqrt(1 - height * height)
+    rows = np.stack([ring * np.cos(around), ring * np.sin(around), height], -1)
+    return np.linalg.lstsq(basis(rows), basis(rows @ np.asarray(rotation).T) @ coefficients, rcond=None)[0]

@@ -12,9 +12,9 @@ import torch
 from likeness.fit.clips import temporal
 from likeness.fit.clips.temporal import Calm
 from likeness.fit.photo.evidence import Evidence, gather
-from likeness.fit.photo.result import turned_light
 from likeness.fit.photo.surface import Surface
 from likeness.fit.photo.synthesis import COLOURS, SEEN, Problem, Step
+from likeness.geometry import harmonics
 from likeness.geometry.cameras import project
 from likeness.types import Stage, View
 
@@ -58,7 +58,7 @@ def lights(surface: Surface, identity: np.ndarray, code: np.ndarray, looks: Sequ
     start = replace(problem.start, albedo=torch.as_tensor(code, dtype=torch.float32)[None])
     scene, _ = problem.descend(start, FRAME, lambda done: None)
     turns = [rotation @ look.view.rotation.T for look, rotation in zip(looks, scene.rotation.double().numpy())]
-    return np.stack([turned_light(light, turn) for light, turn in zip(scene.light.double().numpy(), turns)])
+    return np.stack([harmonics.turned(light, turn) for light, turn in zip(scene.light.double().numpy(), turns)])
 
 
 def through(times: np.ndarray, measured: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -24,9 +24,9 @@ from likeness.fit.landmarks.solver import (
 from likeness.fit.people.kin import alikeness
 from likeness.fit.photo import synthesis
 from likeness.fit.photo.evidence import Evidence
-from likeness.fit.photo.result import turned_light
 from likeness.fit.photo.scene import Scene
 from likeness.fit.photo.surface import Surface
+from likeness.geometry import harmonics
 from likeness.geometry.cameras import transform_view
 from likeness.photos.detect import Detection
 from likeness.types import View
@@ -174,7 +174,7 @@ def refined(person: Person, surface: Surface) -> Person:
     turns = [scene.rotation[i].double().numpy() @ np.asarray(view.rotation).T for i, view in enumerate(views)]
     return replace(
         person, expression=scene.expression.numpy(), views=views, albedo=scene.albedo[0].numpy(),
-        light=np.stack([turned_light(light, turn) for light, turn in zip(scene.light.double().numpy(), turns)]),
+        light=np.stack([harmonics.turned(light, turn) for light, turn in zip(scene.light.double().numpy(), turns)]),
     )  # fmt: skip
 
 

@@ -186,13 +186,7 @@ def _in_photo(fit: FittedFace) -> np.ndarray:
     back = fit.evidence.crop_from_photo[:2, :2]
     cosine, sine = back[:, 0] / np.hypot(*back[:, 0])
     crop_from_photo = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])  # y is up in the camera
-    return turned_light(fit.fitted.scene.light[0].double().numpy(), crop_from_photo)
-
-
-def turned_light(light: np.ndarray, rotation: np.ndarray) -> np.ndarray:
-    """Coefficients (9, 3) of light in another frame: `shade(n, result) == shade(rotation @ n, light)` for all directions n."""
-    rows = environment.directions(16).reshape(-1, 3)
-    return np.linalg.lstsq(harmonics.basis(rows), harmonics.basis(rows @ rotation.T) @ light, rcond=None)[0]
+    return harmonics.turned(fit.fitted.scene.light[0].double().numpy(), crop_from_photo)
 
 
 def _smooth(values: np.ndarray, weight: np.ndarray, width: float) -> np.ndarray:
