@@ -88,7 +88,8 @@ def load(path: Path = SHIPPED) -> Recognition:
             about = file.metadata() or {}
             if about.get("kind") != KIND:
                 raise AssetError(f"{path}: not an identity network of ours (`likeness train identity` makes one)")
-            arrays = {key: file.get_tensor(key).float() for key in file.keys()}
+            keys = file.keys()
+            arrays = {key: file.get_tensor(key).float() for key in keys}
         network = IdentityNetwork(about["backbone"], int(about["size"]), int(about["features"]))
         template = np.array(json.loads(about["template"])).reshape(5, 2)
         licence, name = about["licence"], about["name"]
