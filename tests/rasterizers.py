@@ -18,6 +18,10 @@ SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 """Whether GPU kernels run in numba's simulator, thread by thread in Python; only the process that tests them does."""
 
 
+OPERATIONS = torch.library.Library("likeness", "IMPL")
+"""Kernels that tests put in the place of others; a library's kernels go when it does."""
+
+
 @dataclass(frozen=True)
 class Rasterizer:
     """One backend, called with tensors of the CPU wherever it runs.
@@ -41,8 +45,8 @@ def _simulated():
 
     rasterize_cuda.BLOCK = rasterize_cuda.LARGE = 8
     rasterize_cuda.SMALL = 12
-    for operation in (public._forward, public._backward):
-        operation.register_kernel("cpu", operation._backend_fns["cuda"])
+    for name, kernel in (("rasterize", public._forward_on_gpu), ("rasterize_backward", public._backward_on_gpu)):
+        OPERATIONS.impl(name, kernel, "CPU", allow_override=True)
     return Rasterizer(None, "cpu", 6)
 
 

@@ -1,5 +1,7 @@
 """The renderer's operations inside PyTorch: schema, compilation, gradients, batches, threads, forks, errors."""
 
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -49,6 +51,23 @@ def test_opcheck():
         flat = fragments.triangle.flatten(1), fragments.barycentric.detach().flatten(1, 2).requires_grad_()
         attributes = torch.rand(2, points.shape[1], 3, dtype=dtype, requires_grad=True)
         torch.library.opcheck(torch.ops.likeness.interpolate.default, (attributes, inputs[1], *flat))
+
+
+def test_drawing_does_not_load_the_compiler():
+    code = """if True:
+        import sys, torch
+        from likeness.render.interpolate import interpolate
+        from likeness.render.normals import vertex_normals
+        from likeness.render.rasterize import rasterize
+        points = torch.tensor([[-9.0, -9, 40], [30, -7, 55], [12, 33, 70]], requires_grad=True)
+        triangles = torch.tensor([[0, 1, 2]], dtype=torch.int32)
+        drawn = rasterize(points, triangles, (4, 5), cull=False)
+        interpolate(vertex_normals(points, triangles), triangles, drawn).sum().backward()
+        assert (drawn.triangle == 0).all() and points.grad.abs().sum() > 0
+        assert "torch._dynamo" not in sys.modules
+    """
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
 
 
 @pytest.mark.parametrize("perspective", [True, False])

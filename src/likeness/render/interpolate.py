@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from likeness.render import rasterize_numba
+from likeness.render.operation import operation
 from likeness.render.pool import each_row
 from likeness.render.rasterize import Fragments, array
 
@@ -73,7 +74,7 @@ def sample_texture(texture: torch.Tensor, uv: torch.Tensor) -> torch.Tensor:
     return texels[..., 0].movedim(1, -1).reshape(*batch, *places, texture.shape[-1])
 
 
-@torch.library.custom_op("likeness::interpolate", mutates_args=(), device_types="cpu")
+@operation("likeness::interpolate")
 def _forward(
     attributes: torch.Tensor, triangles: torch.Tensor, triangle: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
@@ -91,7 +92,7 @@ def _forward(
     return result
 
 
-@torch.library.custom_op("likeness::interpolate_backward", mutates_args=(), device_types="cpu")
+@operation("likeness::interpolate_backward")
 def _backward(
     gradient: torch.Tensor,
     attributes: torch.Tensor,
@@ -112,12 +113,12 @@ def _backward(
     return outputs
 
 
-@_forward.register_fake
+@torch.library.register_fake("likeness::interpolate")
 def _(attributes, triangles, triangle, weights):
     return attributes.new_empty(*triangle.shape, attributes.shape[-1])
 
 
-@_backward.register_fake
+@torch.library.register_fake("likeness::interpolate_backward")
 def _(gradient, attributes, triangles, triangle, weights):
     return attributes.new_empty(attributes.shape), weights.new_empty(weights.shape)
 
@@ -131,4 +132,4 @@ def _differentiate(ctx, gradient):
     return by_attribute, None, None, by_weight
 
 
-_forward.register_autograd(_differentiate, setup_context=_save)
+torch.library.register_autograd("likeness::interpolate", _differentiate, setup_context=_save)

@@ -13,6 +13,7 @@ import torch
 from likeness.geometry.mesh import SMALLEST
 from likeness.geometry.mesh import vertex_normals as vertex_normals_twin
 from likeness.kernels import kernel
+from likeness.render.operation import operation
 from likeness.render.pool import each_row
 from likeness.render.rasterize import array
 
@@ -43,7 +44,7 @@ def vertex_normals(vertices: torch.Tensor, triangles: torch.Tensor | np.ndarray)
     return normals
 
 
-@torch.library.custom_op("likeness::vertex_normals", mutates_args=(), device_types="cpu")
+@operation("likeness::vertex_normals")
 def _forward(vertices: torch.Tensor, triangles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Normals (..., V, 3), and one over the length (..., V) of what was normalised, 0 where that vanishes."""
     normals = torch.empty(vertices.shape, dtype=vertices.dtype)
@@ -59,7 +60,7 @@ def _forward(vertices: torch.Tensor, triangles: torch.Tensor) -> tuple[torch.Ten
     return normals, inverse
 
 
-@torch.library.custom_op("likeness::vertex_normals_backward", mutates_args=(), device_types="cpu")
+@operation("likeness::vertex_normals_backward")
 def _backward(
     gradient: torch.Tensor, normals: torch.Tensor, inverse: torch.Tensor, vertices: torch.Tensor, triangles: torch.Tensor
 ) -> torch.Tensor:
@@ -76,12 +77,12 @@ def _backward(
     return result
 
 
-@_forward.register_fake
+@torch.library.register_fake("likeness::vertex_normals")
 def _(vertices, triangles):
     return vertices.new_empty(vertices.shape), vertices.new_empty(vertices.shape[:-1])
 
 
-@_backward.register_fake
+@torch.library.register_fake("likeness::vertex_normals_backward")
 def _(gradient, normals, inverse, vertices, triangles):
     return vertices.new_empty(vertices.shape)
 
@@ -96,7 +97,7 @@ def _differentiate(ctx, gradient, _):
     return (None if gradient is None else _backward(gradient, *ctx.saved_tensors)), None
 
 
-_forward.register_autograd(_differentiate, setup_context=_save)
+torch.library.register_autograd("likeness::vertex_normals", _differentiate, setup_context=_save)
 
 
 def _rows(tensor: torch.Tensor, dimensions: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
 from likeness.render import rasterize_numba
+from likeness.render.operation import operation
 from likeness.render.pool import each_row
 
 _BACKENDS = {"numba": "cpu", "cuda": "cuda", "torch": None}
@@ -121,7 +122,7 @@ def _check_range(triangles: torch.Tensor, count: int) -> None:
         raise IndexError(f"triangle {row} names the vertices {triangles[row].tolist()}; there are {count}")
 
 
-@torch.library.custom_op("likeness::rasterize", mutates_args=(), device_types="cpu")
+@operation("likeness::rasterize")
 def _forward(
     points: torch.Tensor, triangles: torch.Tensor, height: int, width: int, cull: bool, perspective: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -137,7 +138,7 @@ def _forward(
     return outputs
 
 
-@torch.library.custom_op("likeness::rasterize_backward", mutates_args=(), device_types="cpu")
+@operation("likeness::rasterize_backward")
 def _backward(
     by_barycentric: torch.Tensor | None,
     by_depth: torch.Tensor | None,
@@ -161,8 +162,7 @@ def _backward(
     return result
 
 
-@_forward.register_kernel("cuda")
-def _(points, triangles, height, width, cull, perspective):
+def _forward_on_gpu(points, triangles, height, width, cull, perspective):
     from likeness.render import rasterize_cuda
 
     version = None if triangles.is_inference() else triangles._version
@@ -175,8 +175,7 @@ def _(points, triangles, height, width, cull, perspective):
     return barycentric, depth, triangle
 
 
-@_backward.register_kernel("cuda")
-def _(by_barycentric, by_depth, points, triangles, triangle, barycentric, perspective):
+def _backward_on_gpu(by_barycentric, by_depth, points, triangles, triangle, barycentric, perspective):
     from likeness.render import rasterize_cuda
 
     by_barycentric = torch.zeros_like(barycentric) if by_barycentric is None else by_barycentric.contiguous()
@@ -185,12 +184,16 @@ def _(by_barycentric, by_depth, points, triangles, triangle, barycentric, perspe
     return rasterize_cuda.backward(*inputs, perspective)
 
 
-@_forward.register_fake
+torch.library.impl("likeness::rasterize", "cuda", _forward_on_gpu)
+torch.library.impl("likeness::rasterize_backward", "cuda", _backward_on_gpu)
+
+
+@torch.library.register_fake("likeness::rasterize")
 def _(points, triangles, height, width, cull, perspective):
     return _empty(points, height, width)
 
 
-@_backward.register_fake
+@torch.library.register_fake("likeness::rasterize_backward")
 def _(by_barycentric, by_depth, points, triangles, triangle, barycentric, perspective):
     return points.new_empty(points.shape)
 
@@ -209,7 +212,7 @@ def _differentiate(ctx, by_barycentric, by_depth, _):
     return points, None, None, None, None, None
 
 
-_forward.register_autograd(_differentiate, setup_context=_save)
+torch.library.register_autograd("likeness::rasterize", _differentiate, setup_context=_save)
 
 
 def _empty(points: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
