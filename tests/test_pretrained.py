@@ -1,4 +1,4 @@
-"""Published weights for the backbones: files with torchvision's names, and a second statement of each network that reads them."""
+"""Published weights for the backbones: files with torchvision's names, and a second statement of each network."""
 
 import re
 
@@ -7,13 +7,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch.nn import functional  # noqa: E402
+from torch.nn import functional
 
-from likeness.encoders import pretrained, weights  # noqa: E402
-from likeness.encoders.backbones import NAMES, build  # noqa: E402
-from likeness.encoders.backbones.base import Backbone  # noqa: E402
-from likeness.encoders.backbones.mobilenet import LARGE, SMALL  # noqa: E402
-from likeness.errors import AssetError, UsageError  # noqa: E402
+from likeness.encoders import pretrained, weights
+from likeness.encoders.backbones import NAMES, build
+from likeness.encoders.backbones.base import Backbone
+from likeness.encoders.backbones.mobilenet import LARGE, SMALL
+from likeness.errors import AssetError, UsageError
 
 PUBLISHED = {
     "alexnet": (61_100_840, 4096 * 1000 + 1000),
@@ -106,7 +106,8 @@ def _mobilenet(table, hidden: int) -> _State:
     state.conv("features.0.0", 16, 3, 3)
     state.norm("features.0.1", 16)
     for number, (kernel, inner, outputs, excite, _, _) in enumerate(table, 1):
-        layers = [(inner, width, 1)] * (inner != width) + [(inner, 1, kernel)] + ["gate"] * excite + [(outputs, inner, 1)]
+        layers = [(inner, width, 1)] * (inner != width) + [(inner, 1, kernel)] + ["gate"] * excite
+        layers.append((outputs, inner, 1))
         for place, layer in enumerate(layers):
             name = f"features.{number}.block.{place}"
             if layer == "gate":
@@ -134,7 +135,8 @@ def _mobilenet_forward(state: dict, x: torch.Tensor, table) -> torch.Tensor:
     x = functional.hardswish(conv("features.0", x, 2))
     for number, (_, inner, _, _, swish, stride) in enumerate(table, 1):
         act, result = functional.hardswish if swish else functional.relu, x
-        names = list(dict.fromkeys(".".join(key.split(".")[:4]) for key in state if key.startswith(f"features.{number}.block")))
+        keys = (key for key in state if key.startswith(f"features.{number}.block"))
+        names = list(dict.fromkeys(".".join(key.split(".")[:4]) for key in keys))
         for place, name in enumerate(names):
             if f"{name}.fc1.weight" in state:
                 mean = result.mean((2, 3), keepdim=True)
@@ -151,7 +153,8 @@ def _mobilenet_forward(state: dict, x: torch.Tensor, table) -> torch.Tensor:
 
 def _alexnet() -> _State:
     state = _State(3)
-    for number, outputs, inputs, kernel in ((0, 64, 3, 11), (3, 192, 64, 5), (6, 384, 192, 3), (8, 256, 384, 3), (10, 256, 256, 3)):
+    shapes = ((0, 64, 3, 11), (3, 192, 64, 5), (6, 384, 192, 3), (8, 256, 384, 3), (10, 256, 256, 3))
+    for number, outputs, inputs, kernel in shapes:
         state.conv(f"features.{number}", outputs, inputs, kernel, bias=True)
     state.linear("classifier.1", 4096, 9216)
     state.linear("classifier.4", 4096, 4096)
@@ -175,12 +178,16 @@ CASES = {
     "resnet18": (lambda: _resnet((2, 2, 2, 2), (3, 3)), _resnet_forward, ("fc",)),
     "resnet50": (lambda: _resnet((3, 4, 6, 3), (1, 3, 1)), _resnet_forward, ("fc",)),
     "mobilenetv3-small": (
-        lambda: _mobilenet(SMALL, 1024), lambda state, x: _mobilenet_forward(state, x, SMALL), ("classifier.0", "classifier.3")
+        lambda: _mobilenet(SMALL, 1024),
+        lambda state, x: _mobilenet_forward(state, x, SMALL),
+        ("classifier.0", "classifier.3"),
     ),
     "mobilenetv3-large": (
-        lambda: _mobilenet(LARGE, 1280), lambda state, x: _mobilenet_forward(state, x, LARGE), ("classifier.0", "classifier.3")
+        lambda: _mobilenet(LARGE, 1280),
+        lambda state, x: _mobilenet_forward(state, x, LARGE),
+        ("classifier.0", "classifier.3"),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -241,10 +248,12 @@ def test_files_of_another_network_are_refused_and_nothing_is_changed(tmp_path):
     network = build("resnet18", 64)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     torch.save(dict(_mobilenet(SMALL, 1024)), tmp_path / "mobile.pth")
-    with pytest.raises(AssetError, match="no weights of a ResNet18: 100 of its .* first 'conv1.weight'.*begins with 'features.0.0.weight'"):
+    wanted = "no weights of a ResNet18: 100 of its .* first 'conv1.weight'.*begins with 'features.0.0.weight'"
+    with pytest.raises(AssetError, match=wanted):
         pretrained.load(network, tmp_path / "mobile.pth")
     torch.save(dict(_resnet((3, 4, 6, 3), (1, 3, 1))), tmp_path / "fifty.pth")
-    with pytest.raises(AssetError, match=r"'layer1.0.conv1.weight' is \(64, 64, 1, 1\) in the file, \(64, 64, 3, 3\) is needed"):
+    wanted = r"'layer1.0.conv1.weight' is \(64, 64, 1, 1\) in the file, \(64, 64, 3, 3\) is needed"
+    with pytest.raises(AssetError, match=wanted):
         pretrained.load(network, tmp_path / "fifty.pth")
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 

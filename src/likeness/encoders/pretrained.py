@@ -13,7 +13,7 @@ from likeness.encoders.backbones.base import Backbone
 from likeness.errors import AssetError
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of red, green and blue of ImageNet's pictures, sRGB values in [0, 1]: what published weights expect to be taken out."""
+"""Of red, green and blue of ImageNet's pictures, sRGB values in [0, 1]: what published weights expect."""
 COUNTER = "num_batches_tracked"
 """Ends the names of batch normalisation's counters, which older files lack and nothing reads."""
 
@@ -35,8 +35,9 @@ class Loaded(NamedTuple):
 
     def __str__(self) -> str:
         """One line for people."""
-        rest = [f"{what}: {', '.join(names)}" for what, names in (("not used", self.unused), ("not in it", self.missing)) if names]
-        return "; ".join([f"{self.path.name}: {self.taken} tensors taken", *rest])
+        rest = {"not used": self.unused, "not in it": self.missing}
+        lines = [f"{what}: {', '.join(names)}" for what, names in rest.items() if names]
+        return "; ".join([f"{self.path.name}: {self.taken} tensors taken", *lines])
 
 
 def standardized(image: Tensor) -> Tensor:
@@ -50,8 +51,8 @@ def load(backbone: Backbone, path: Path) -> Loaded:
 
     Args:
         backbone: Changed in place. It expects `standardized` crops from then on.
-        path: A state dict of the same architecture with torchvision's names, or one of this backbone's own; `.safetensors`,
-            or PyTorch's. See `weights.read`.
+        path: A state dict of the same architecture with torchvision's names, or one of this backbone's own; see
+            `weights.read`.
 
     Returns:
         What was taken and what did not fit; print it.
@@ -65,8 +66,8 @@ def load(backbone: Backbone, path: Path) -> Loaded:
     lacking = [there for here, there in names.items() if there not in found and not here.endswith(COUNTER)]
     if lacking:
         raise AssetError(
-            f"{path}: no weights of a {kind}: {len(lacking)} of its {len(names)} tensors are missing, first {lacking[0]!r}; "
-            f"torchvision's names of the same architecture are needed, the file begins with {next(iter(found))!r}"
+            f"{path}: no weights of a {kind}: {len(lacking)} of its {len(names)} tensors are missing, first "
+            f"{lacking[0]!r}; torchvision's names of the same architecture are needed, the file begins with {next(iter(found))!r}"
         )
     for here, there in names.items():
         if there in found and found[there].shape != own[here].shape:

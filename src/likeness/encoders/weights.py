@@ -17,10 +17,10 @@ BEFORE = ("module.", "_orig_mod.")
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Tensors of a `.safetensors` file or of PyTorch's own (`.pth`, `.pt`, `.tar`: a state dict, or a checkpoint that has one).
+    """Tensors of a `.safetensors` file or of PyTorch's (`.pth`, `.pt`, `.tar`): a state dict, alone or in a checkpoint.
 
-    PyTorch's files are pickles; they are read with its restricted reader, which runs no code. A wrapper's prefix is taken
-    off the names.
+    PyTorch's files are pickles; they are read with its restricted reader, which runs no code. A wrapper's prefix is
+    taken off the names.
 
     Raises:
         AssetError: When there is no such file, it is damaged, or holds anything else than tensors by name.

@@ -1,7 +1,7 @@
 """Convolutional networks that turn a crop into a vector, written out here so that nothing is downloaded.
 
-Each is a `base.Backbone` of published shape, without the layer that tells ImageNet's classes apart; `mobilenet-places` has a
-top of our own. Weights start at random: `encoders.pretrained.load` reads published ones from a file.
+Each is a `base.Backbone` of published shape, without the layer that tells ImageNet's classes apart; `mobilenet-places`
+has a top of our own. Weights start at random: `encoders.pretrained.load` reads published ones from a file.
 """
 
 from __future__ import annotations

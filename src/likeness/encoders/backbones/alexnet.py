@@ -1,5 +1,5 @@
-"""AlexNet (Krizhevsky et al. 2012) in the one-column form of Krizhevsky 2014, "One weird trick for parallelizing convolutional
-neural networks", whose weights torchvision publishes: no normalisation over channels, no groups.
+"""AlexNet (Krizhevsky et al. 2012) in the one-column form of Krizhevsky 2014, "One weird trick for parallelizing
+convolutional neural networks", whose weights torchvision publishes: no normalisation over channels, no groups.
 """
 
 from __future__ import annotations

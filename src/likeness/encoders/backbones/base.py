@@ -13,8 +13,8 @@ from likeness.errors import UsageError
 class Backbone(nn.Module):
     """A network from crops to vectors: `forward` takes (B, 3, S, S) float and answers (B, features).
 
-    What the numbers of a crop mean is up to its user: `encoders.regressor.normalized`, or `encoders.pretrained.standardized`
-    where published weights are loaded.
+    What the numbers of a crop mean is up to its user: `encoders.regressor.normalized`, or
+    `encoders.pretrained.standardized` where published weights are loaded.
 
     Attributes:
         size: Side S of the input in pixels.
@@ -34,12 +34,12 @@ class Backbone(nn.Module):
         """(B, 3, S, S) -> (B, features)."""
 
     def published(self) -> dict[str, str]:
-        """Modules that published weights fill: name here -> name in torchvision's state dict of the same architecture."""
+        """What published weights fill: a module's name here -> in torchvision's state dict of the same architecture."""
         return {name: name for name, module in self.named_modules() if list(module.parameters(recurse=False))}
 
 
 def start_convolutions(network: nn.Module) -> None:
-    """Give all convolutions the weights that keep the variance of gradients (He et al. 2015, sec. 2.2), and zero biases."""
+    """Give all convolutions weights that keep the variance of gradients (He et al. 2015, sec. 2.2), and zero biases."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out")

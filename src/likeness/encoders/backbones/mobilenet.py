@@ -1,4 +1,4 @@
-"""MobileNetV3 (Howard et al. 2019, "Searching for MobileNetV3"): small and large as published, and small with a top of ours."""
+"""MobileNetV3 (Howard et al. 2019, "Searching for MobileNetV3"): small, large, and small with a top of our own."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Excitation(nn.Module):
         super().__init__()
         quarter = channels // 4
         inner = max(8, (quarter + 4) // 8 * 8)
-        inner += 8 if inner < 0.9 * quarter else 0  # as the authors round: to eights, but never down by more than a tenth
+        inner += 8 if inner < 0.9 * quarter else 0  # as published: to eights, but never down by more than a tenth
         self.down, self.up = nn.Conv2d(channels, inner, 1), nn.Conv2d(inner, channels, 1)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -67,7 +67,9 @@ class Excitation(nn.Module):
 class Inverted(nn.Module):
     """An inverted residual block: widen, filter each channel alone, gate, narrow."""
 
-    def __init__(self, inputs: int, kernel: int, inner: int, outputs: int, excite: bool, swish: bool, stride: int) -> None:
+    def __init__(
+        self, inputs: int, kernel: int, inner: int, outputs: int, excite: bool, swish: bool, stride: int
+    ) -> None:
         super().__init__()
         act = nn.Hardswish if swish else nn.ReLU
         widen = [] if inner == inputs else [convolution(inputs, inner, 1), act()]
@@ -149,8 +151,8 @@ class MobileNetV3Large(MobileNetV3):
 class MobileNetPlaces(Backbone):
     """MobileNetV3-small with a top that keeps places apart.
 
-    The last map, 4 x 4 for 128 px, is narrowed and flattened instead of averaged, because head pose and landmarks are about
-    where things are.
+    The last map, 4 x 4 for 128 px, is narrowed and flattened instead of averaged, because head pose and landmarks are
+    about where things are.
 
     Args:
         size: Side of the input in pixels, a multiple of 32.

@@ -1,7 +1,7 @@
-"""Residual networks (He et al. 2016, "Deep residual learning for image recognition"), names as in torchvision's state dicts.
+"""Residual networks (He et al. 2016, "Deep residual learning for image recognition"), named as in torchvision.
 
-Of the blocks with a bottleneck, the 3 x 3 convolution has the stride and not the first 1 x 1 ("ResNet v1.5", Goyal et al. 2017,
-sec. 5.1), as in the weights that are published today.
+Of the blocks with a bottleneck, the 3 x 3 convolution has the stride and not the first 1 x 1 ("ResNet v1.5", Goyal et
+al. 2017, sec. 5.1), as in the weights that are published today.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class ResNet(Backbone):
         depths: Blocks in each of the four stages.
     """
 
-    def __init__(self, size: int, block: type[Basic] | type[Bottleneck], depths: tuple[int, int, int, int]) -> None:
+    def __init__(self, size: int, block: type[Basic | Bottleneck], depths: tuple[int, int, int, int]) -> None:
         super().__init__(size, WIDTHS[-1] * block.expansion, step=1, smallest=32)
         self.conv1, self.bn1 = convolution(3, 64, 7, 2), nn.BatchNorm2d(64)
         self.pool = nn.MaxPool2d(3, 2, 1)
