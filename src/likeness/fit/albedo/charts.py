@@ -142,7 +142,7 @@ def unwrap_listing(
     unwrapper = Unwrapper(model, size)
     for start in range(0, len(missing), SHARD):
         chosen = missing[start : start + SHARD]
-        parts = [_unwrap(unwrapper, listing, i) for i in chosen]
+        parts = [unwrap(unwrapper, listing, i) for i in chosen]
         names = np.array([f"{listing.name}/{listing.files[i]}" for i in chosen])
         pieces.append(Charts(*(np.stack(values) for values in zip(*parts)), names))
         _write(folder / f"{listing.name}-{len(shards) + start // SHARD:03d}.npz", pieces[-1])
@@ -152,7 +152,8 @@ def unwrap_listing(
     return found.take(np.array([place[name] for name in wanted], int))
 
 
-def _unwrap(unwrapper: Unwrapper, listing: Listing, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def unwrap(unwrapper: Unwrapper, listing: Listing, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One photo of a set over the chart, as in `Charts`."""
     targets, image = listing.targets, picture(listing.root / listing.name / listing.files[row])
     view = View(*(targets[key][row] for key in ("rotation", "translation", "focal", "principal")), image.shape[:2])
     return unwrapper(image, targets["identity"][row], targets["expression"][row], view, listing.points[row, :, :2])
