@@ -7,6 +7,8 @@ points that slides along itself instead: `losses.landmark.sliding_distance`, in 
 A row holds candidate vertices from the front of the cheek outwards. On a turned head the outline on the far side is where
 the surface bends away from the camera, somewhere along the row; on the near side, as on a frontal head, it is where the
 face ends, the row's last vertex.
+
+`slide` is for landmarks whose outline is a path on the skin: a point may be anywhere along it.
 """
 
 from __future__ import annotations
@@ -46,3 +48,25 @@ def outline(points: Any, choice: Any) -> Any:
         index = choice[..., None, None].expand(*choice.shape, 1, points.shape[-1])
         return xp.gather(points, -2, index)[..., 0, :]
     return xp.take_along_axis(points, choice[..., None, None], -2)[..., 0, :]
+
+
+def slide(points: Any, path: Any) -> Any:
+    """For each point the nearest place on a path, the sliding feature points of Tewari et al. 2018, eq. 10: torch only.
+
+    The paper takes the vertex nearest to the ray through the point, and holds it fixed for a step. Here it is a place
+    between two points of the path, nearest in the picture; which two, and the share of each, are constants.
+
+    Args:
+        points: (..., n, 2) px.
+        path: (..., J, 2) px, J >= 2 points in order, an open line.
+
+    Returns:
+        (..., n, 2) px, differentiable in the path alone.
+    """
+    start, end = path[..., None, :-1, :], path[..., None, 1:, :]
+    step, offset = (end - start).detach(), (points[..., None, :] - start).detach()
+    share = ((offset * step).sum(-1) / (step**2).sum(-1).clip(min=1e-12)).clip(0, 1)
+    nearest = ((offset - share[..., None] * step) ** 2).sum(-1).argmin(-1, keepdim=True)
+    share = share.gather(-1, nearest)
+    index = nearest.expand(*nearest.shape[:-1], 2)
+    return (1 - share) * path[..., :-1, :].gather(-2, index) + share * path[..., 1:, :].gather(-2, index)

@@ -60,3 +60,11 @@ def isotropic_likelihood(distance: torch.Tensor, spread: torch.Tensor) -> torch.
     The constant log(2 pi) is left out. It is least at s = d / 2; x and y have a standard deviation of sqrt(3) s each.
     """
     return distance / spread + 2 * spread.log()
+
+
+def confident_squares(found: torch.Tensor, true: torch.Tensor, confidence: torch.Tensor) -> torch.Tensor:
+    """Mean () of squared distances of landmarks (..., n, 2), each by its confidence (..., n) in [0, 1].
+
+    Tewari et al. 2018, eq. 10.
+    """
+    return (confidence * (found - true).square().sum(-1)).mean()

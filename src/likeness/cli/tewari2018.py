@@ -1,0 +1,125 @@
+"""`likeness train tewari2018`: learn a multi-level face model and the network that answers it, from photos alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from likeness.cli.train import data_folder
+from likeness.train.settings import Settings
+
+SETS = ("sfhq", "stylegan", "gan", "officials")
+
+
+@dataclass(frozen=True)
+class Tewari2018:
+    """Train base level, then both levels; an interrupted run is resumed from its folder."""
+
+    output: Path = Path("runs/tewari2018")
+    """Folder for the checkpoint and the log."""
+    data: Path | None = None
+    """Data folder that holds photos/; by default LIKENESS_DATA."""
+    sets: tuple[str, ...] = SETS
+    """Photo sets to learn from. gan states no licence: leave it out here to do without it."""
+    targets: Path | None = None
+    """Folder of fits made by `likeness label`: how far each landmark is believed. Without it all count alike."""
+    backbone: str = "mobilenet-places"
+    """Of `encoders.backbones`: alexnet as in the paper, resnet18, resnet50, mobilenetv3-small, mobilenetv3-large."""
+    start: Path | None = None
+    """Checkpoint to begin with: of this recipe, or of `likeness train regressor` or `points`, whose weights are taken as far as
+    names and sizes fit."""
+    correctives: Literal["linear", "non-linear"] = "linear"
+    """What corrective codes mean (fig. 5)."""
+    codes: int = 500
+    """Corrective codes, for geometry and for reflectance."""
+    chart: int = 32
+    """Texels along a side of the reflectance correctives."""
+    base_steps: int = 6000
+    """Steps of the base level."""
+    steps: int = 7000
+    """Steps of both levels."""
+    rate: float = 5e-4
+    """Learning rate of the encoder; base heads learn twice as fast, geometry twice, reflectance four times."""
+    stop: int | None = None
+    """Stop, with a checkpoint, after so many steps of this call."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = Settings(
+        batch=16, warmup=100, clip=50.0, average=0.998, save_every=250, optimizer="adam"
+    )
+
+
+def tewari2018(config: Tewari2018) -> None:
+    """Train."""
+    import torch
+
+    from likeness.data.folder import Photos, read_set
+    from likeness.data.landmarked import LandmarkedCrops, trusts
+    from likeness.train import loop
+
+    photos_folder, settings = data_folder(config.data) / "photos", config.settings
+    photos = Photos([read_set(photos_folder, name, "train") for name in config.sets])
+    confidence = None if config.targets is None else trusts(photos, config.targets, config.sets)
+    length = max(config.base_steps, config.steps) * settings.batch
+    torch.manual_seed(settings.seed)
+    recipe = make(config.correctives, config.backbone, config.codes, config.chart, stages(config))
+    recipe.data = LandmarkedCrops(photos, config.sets, settings.seed, length, confidence)
+    if config.start is not None:
+        start(recipe, config.start)
+    loop.train(recipe, config.output, settings, config.stop)
+
+
+def stages(config: Tewari2018) -> tuple[Any, ...]:
+    """Base level, then both."""
+    from likeness.recipes.tewari2018 import BASE, FULL
+    from likeness.types import Stage
+
+    base = {"encoder": config.rate, "heads": 2 * config.rate}
+    full = base | {"geometry": 2 * config.rate, "reflectance": 4 * config.rate}
+    both = (Stage("base", config.base_steps, BASE, base), Stage("full", config.steps, FULL, full))
+    return tuple(stage for stage in both if stage.steps)
+
+
+def make(
+    correctives: str = "linear", backbone: str = "mobilenet-places", codes: int = 500, chart: int = 32,
+    stages: tuple[Any, ...] = (),
+) -> Any:
+    """The recipe on the face model that ships."""
+    import numpy as np
+
+    from likeness.assets import albedo, builtin
+    from likeness.assets.correspondence import OUTLINE
+    from likeness.data.augment import CROP_SIZE
+    from likeness.data.landmarked import CHOSEN
+    from likeness.encoders.backbones import build
+    from likeness.models.albedo import AlbedoDecoder
+    from likeness.models.linear import LinearModel
+    from likeness.recipes.tewari2018 import JAW, FaceParts, Tewari2018
+    from likeness.types import Embedding
+
+    model = builtin.load()
+    topology = model.topology()
+    dense = topology.landmarks["dense"]
+    fixed, path = CHOSEN[JAW:], np.array(OUTLINE)
+    begin = int(np.flatnonzero(path == CHOSEN[0])[0])
+    path = np.roll(path, -begin)[::-1]  # from the subject's right temple along the chin to the left one, and over the forehead
+    places = (Embedding(dense.vertices[rows], dense.weights[rows]) for rows in (fixed, path))
+    face = FaceParts(LinearModel.of(model), AlbedoDecoder(albedo.load(), topology), topology, *places)
+    return Tewari2018(face, build(backbone, CROP_SIZE), correctives, codes, chart=chart, stages=stages)
+
+
+def start(recipe: Any, path: Path) -> None:
+    """Take over the averaged weights of another run as far as names and sizes fit.
+
+    Raises:
+        AssetError: When none fits.
+    """
+    from likeness.errors import AssetError
+    from likeness.train import checkpoint
+
+    found, own = checkpoint.strip(checkpoint.load(path)[0], "average."), recipe.state_dict()
+    fitting = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
+    if not fitting:
+        raise AssetError(f"{path}: none of its {len(found)} averaged weights has a name and a size of this recipe")
+    recipe.load_state_dict(own | fitting)
