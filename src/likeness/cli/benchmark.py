@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 import tyro
 
+from likeness.cli.inputs import plain_name
 from likeness.cli.main import complain, show
 from likeness.errors import AssetError, LikenessError, PhotoError, UsageError
 
@@ -241,7 +242,7 @@ def _vectors(path: Path) -> dict[str, np.ndarray]:
     lengths = np.linalg.norm(vectors, axis=1) if vectors.ndim == 2 else np.zeros(0)
     if len(names) != len(lengths) or not (np.isfinite(lengths) & (lengths > 0)).all():
         raise AssetError(f"{path}: an embedding is missing, zero or not finite")
-    return {Path(name).stem: vector for name, vector in zip(names, vectors)}
+    return {plain_name(Path(name).name): vector for name, vector in zip(names, vectors)}
 
 
 def heading(config: Benchmark, start: float):

@@ -32,6 +32,12 @@ def photos(inputs: Iterable[Path]) -> list[Path]:
     return list(found.values())
 
 
+def plain_name(name: str) -> str:
+    """A picture's name without the ending of its file, where it has one that pictures have."""
+    path = Path(name)
+    return path.with_suffix("").as_posix() if path.suffix.lower() in SUFFIXES else path.as_posix()
+
+
 def folder_names(paths: Sequence[Path]) -> list[str]:
     """A name for each photo's folder of results: its stem, and for equal stems a number.
 
