@@ -54,6 +54,9 @@ class Reconstruct:
     """Checkout of ICT-FaceKit, for `--head ict`."""
     person: Path | None = None
     """Personal face model (`likeness personalise`): every face is taken for that person's."""
+    system: str | None = None
+    """Another system than the default: genova2018 or tewari2018, which ship, or a file of one that was trained elsewhere. Writes
+    albedo.png too; tewari2018 also light.png, and its base level as base.glb beside its final one."""
     overwrite: bool = False
     """Replace results that are there already; files that are not ours stay."""
 
@@ -102,7 +105,7 @@ def reconstruct(config: Reconstruct, system: System | None = None) -> int:
     paths = inputs.photos(config.photos)
     head = _ict_head(config)
     check_writable(config.output)
-    system = system or shipped(config.level)
+    system = system or _system(config) or shipped(config.level)
     if config.person is not None:
         system = _of_person(system, config.person)
 
@@ -113,7 +116,8 @@ def reconstruct(config: Reconstruct, system: System | None = None) -> int:
             raise NoFaceError(f"{path}: no face was found{hint}")
         return write_faces(faces, folder, lambda face: face.files(formats, head))
 
-    return batch(paths, config.output, config.overwrite, one, {"level": config.level, "formats": formats})
+    settings = {"level": config.level, "formats": formats} | ({} if config.system is None else {"system": config.system})
+    return batch(paths, config.output, config.overwrite, one, settings)
 
 
 def batch(
@@ -214,6 +218,18 @@ def _ict_head(config: Reconstruct) -> Any:
     from likeness.assets import ict
 
     return ict.read(config.ict)
+
+
+def _system(config: Reconstruct) -> System | None:
+    """The trained system that was asked for, if one was."""
+    if config.system is None:
+        return None
+    for option, given in (("--person", config.person is not None), ("--head ict", config.head == "ict")):
+        if given:
+            raise UsageError(f"{option} does not go with --system {config.system}, which answers faces of its own; leave one out")
+    from likeness.runtime.systems.load import load
+
+    return load(config.system, config.level)
 
 
 def _of_person(system: System, path: Path) -> System:

@@ -35,8 +35,9 @@ TEXTURE_SIZE = 1024
 RESULT_FILES = (
     "face.glb", "face.obj", "face.mtl", "face.jpg", "face.json", "overlay.png", "head.glb", "head.obj", "head.mtl",
     "albedo.png", "light.png", "light.hdr", "residual.png", "fit.json",
+    "base.glb", "albedo-base.png",
 )  # fmt: skip
-"""Every name that a file of a result can have; the second row is what a fit adds."""
+"""Every name that a file of a result can have; the second row is what a fit adds, the third what trained systems add."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class System:
         decode: (codes, view) -> something with posed `vertices` (V, 3) mm, on the topology of `level`.
         model: The face model whose codes these are.
         level: "base" or "dense".
+        complete: (reconstruction, estimate) -> the reconstruction with what else the system knows, where it knows more.
     """
 
     find: Callable[[np.ndarray, float, float | None], Sequence[Detection]]
@@ -56,6 +58,7 @@ class System:
     decode: Callable[[Mapping[str, np.ndarray], View], Any]
     model: Builtin
     level: str
+    complete: Callable[[Reconstruction, Any], Reconstruction] | None = None
 
 
 @cache
@@ -137,6 +140,10 @@ class Reconstruction:
     @cached_property
     def texture(self) -> np.ndarray:
         """(1024, 1024, 3) uint8 sRGB over the chart, unwrapped from the photo; made when it is first asked for."""
+        return self.unwrapped()
+
+    def unwrapped(self) -> np.ndarray:
+        """The photo over the chart, (1024, 1024, 3) uint8 sRGB, anew at every call."""
         from likeness.runtime.unwrap import unwrap
 
         start = perf_counter()
@@ -305,7 +312,7 @@ def one_face(
     middle = perf_counter()
     decoded = system.decode(estimate.codes, estimate.view)
     spent = {"encode": 1000 * (middle - start), "decode": 1000 * (perf_counter() - middle)}
-    return Reconstruction(
+    face = Reconstruction(
         photo=photo,
         image=image,
         detection=detection,
@@ -317,6 +324,7 @@ def one_face(
         level=system.level,
         timings=dict(timings or {}) | spent,
     )
+    return face if system.complete is None else system.complete(face, estimate)
 
 
 def printable(name: str) -> str:
