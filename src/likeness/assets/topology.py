@@ -9,13 +9,17 @@ from likeness.errors import AssetError
 from likeness.geometry.mesh import triangulate
 from likeness.types import Embedding, Topology
 
+FIVE = (36, 39, 42, 45, 30, 48, 54)
+"""Multi-PIE points from which the five follow: corners of the right and of the left eye, nose tip, mouth corners."""
+
 
 def topology(model: OutsideModel) -> Topology:
     """A topology in our sense, so that a model of others can stand where the one that ships does. Needs scipy.
 
     Such models come without a chart and without exact symmetry. The chart is a cylinder about the head, seam behind; the
     mirror image of a vertex is the vertex that lies nearest to it, which need not be a permutation. Landmarks are "68" where
-    the model knows them all; `known_landmarks` gives those that it knows. There is one part, "skin", and one region of that name.
+    the model knows them all, and "5" where it knows those from which they follow; `known_landmarks` gives those that it knows.
+    There is one part, "skin", and one region of that name.
 
     Raises:
         AssetError: When the model has no faces.
@@ -26,6 +30,8 @@ def topology(model: OutsideModel) -> Topology:
     landmarks = {}
     if model.landmarks68 is not None and (model.landmarks68 >= 0).all():
         landmarks["68"] = known_landmarks(model)[1]
+    if model.landmarks68 is not None and (model.landmarks68[[*FIVE]] >= 0).all():
+        landmarks["5"] = _five(model.landmarks68)
     return Topology(
         faces=model.faces, triangles=triangulate(model.faces), uv=_cylinder(model.mean), mirror=_mirror(model.mean),
         parts={"skin": slice(0, count)}, regions={"skin": np.ones(count, bool)}, landmarks=landmarks,
@@ -38,6 +44,13 @@ def known_landmarks(model: OutsideModel) -> tuple[np.ndarray, Embedding]:
     numbers = np.flatnonzero(table >= 0)
     corners = np.repeat(table[numbers][:, None], 3, 1).astype(np.int32)
     return numbers, Embedding(corners, np.tile(np.float32([1, 0, 0]), (len(numbers), 1)))
+
+
+def _five(table: np.ndarray) -> Embedding:
+    """The middles of the eyes' corners, nose tip and mouth corners, of the vertices (68,) of the Multi-PIE points."""
+    pairs = table[np.reshape((*FIVE[:4], FIVE[4], FIVE[4], FIVE[5], FIVE[5], FIVE[6], FIVE[6]), (5, 2))]
+    vertices = np.concatenate([pairs, pairs[:, 1:]], 1).astype(np.int32)
+    return Embedding(vertices, np.tile(np.float32([0.5, 0.5, 0]), (5, 1)))
 
 
 def _cylinder(mean: np.ndarray) -> np.ndarray:

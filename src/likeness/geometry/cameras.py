@@ -91,20 +91,21 @@ def transform_view(view: View, similarity: Any, size: tuple[int, int]) -> View:
 
     Args:
         view: Camera of the old picture.
-        similarity: (3, 3) homogeneous, new pixels from old pixels, without reflection.
+        similarity: (..., 3, 3) homogeneous, new pixels from old pixels, without reflection.
         size: (height, width) of the new picture.
     """
     xp = namespace(view.rotation)
     similarity = like(similarity, view.rotation)
-    scale = xp.sqrt(similarity[0, 0] ** 2 + similarity[1, 0] ** 2)
-    cosine, sine = similarity[0, 0] / scale, similarity[1, 0] / scale
+    scale = xp.sqrt(similarity[..., 0, 0] ** 2 + similarity[..., 1, 0] ** 2)
+    cosine, sine = similarity[..., 0, 0] / scale, similarity[..., 1, 0] / scale
     zero, one = xp.zeros_like(cosine), xp.ones_like(cosine)
-    turn = xp.stack([cosine, sine, zero, -sine, cosine, zero, zero, zero, one]).reshape(3, 3)  # y is up in the camera
+    turn = xp.stack([cosine, sine, zero, -sine, cosine, zero, zero, zero, one], -1)  # y is up in the camera
+    turn = turn.reshape(*cosine.shape, 3, 3)
     return replace(
         view,
         rotation=turn @ view.rotation,
-        translation=view.translation @ turn.T,
+        translation=(turn @ view.translation[..., None])[..., 0],
         focal=view.focal * scale,
-        principal=view.principal @ similarity[:2, :2].T + similarity[:2, 2],
+        principal=(similarity[..., :2, :2] @ view.principal[..., None])[..., 0] + similarity[..., :2, 2],
         size=size,
     )

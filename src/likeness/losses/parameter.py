@@ -22,3 +22,8 @@ def rotation_distance(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
 def excess(smaller: torch.Tensor, larger: torch.Tensor) -> torch.Tensor:
     """Square (B,) of what a weight has above the one that bounds it: mouthClose corrects jawOpen and must not exceed it."""
     return (smaller - larger).clamp(min=0).square()
+
+
+def code_distance(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Squared Euclidean distance (...) of codes (..., K), in squared standard deviations (Genova et al. 2018, eq. 3)."""
+    return (found - true).square().sum(-1)

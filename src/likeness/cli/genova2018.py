@@ -1,0 +1,126 @@
+"""`likeness train genova2018`: a face at rest from what a recognition network says, learned from unlabelled photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from likeness.cli.train import data_folder
+from likeness.errors import AssetError, UsageError
+from likeness.train.settings import Settings
+
+SETS = ("sfhq", "stylegan", "gan", "officials")
+SETTINGS = Settings(
+    batch=128, workers=0, warmup=100, clip=10.0, average=0.995, save_every=200, log_every=25, pictures_every=250
+)
+
+
+@dataclass(frozen=True)
+class Genova2018:
+    """Train Genova et al. 2018: identity features to the codes of a face at rest; an interrupted run is resumed."""
+
+    output: Path = Path("runs/genova2018")
+    """Folder for the checkpoint, the log and the pictures."""
+    data: Path | None = None
+    """Data folder that holds photos/; by default LIKENESS_DATA."""
+    sets: tuple[str, ...] = SETS
+    """Photo sets to learn from. gan states no licence: leave it out here to do without it."""
+    recogniser: str = "likeness"
+    """The frozen recognition network: likeness, facenet, arcface or vggface."""
+    recogniser_weights: Path | None = None
+    """Its file; without one, likeness is the network that ships."""
+    face_model: Path | None = None
+    """A face model of others with colours (`likeness models`); by default the one that ships."""
+    observed: Path | None = None
+    """Folder for what the network says about photos and drawn faces, which several runs may share; by default
+    OUTPUT/observed."""
+    faces: int = 30000
+    """Drawn faces with known codes."""
+    versions: int = 4
+    """Of every photo: as it is, mirrored, and the rest misplaced and spoiled."""
+    synthetic_steps: int = 3000
+    """Steps of the first stage, on drawn faces alone."""
+    steps: int = 3000
+    """Steps of the second stage, on photos and drawn faces."""
+    views: int = 3
+    """Random poses in which the found face is compared with its photo; 1 compares one frontal picture."""
+    drawn: float = 0.125
+    """Share of a step's photos whose faces are drawn; the moments see all of them."""
+    rate: float = 1e-3
+    """Learning rate of the first stage at the top of its schedule; the second has a third of it."""
+    stop: int | None = None
+    """Stop, with a checkpoint, after so many steps of this call."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = SETTINGS
+
+
+def genova2018(config: Genova2018) -> None:
+    """Look at the photos and at drawn faces, then train."""
+    import torch
+
+    from likeness.train import loop
+
+    if not 0 < config.drawn <= 1 or config.views < 1 or config.versions < 1 or config.faces < 1:
+        raise UsageError("--drawn is a share above 0 and up to 1; --views, --versions and --faces are 1 at least")
+    if config.settings.accumulate > 1:
+        raise UsageError("--accumulate cuts the batch whose moments are wanted; lower --drawn instead to need less memory")
+    torch.set_num_threads(config.settings.threads)
+    torch.manual_seed(config.settings.seed)
+    loop.train(recipe(config), config.output, config.settings, config.stop)
+
+
+def recipe(config: Genova2018) -> Any:
+    """The recipe with its data."""
+    from rich.progress import track
+
+    from likeness.data.folder import read_set
+    from likeness.data.observed import Pairs, seen_faces, seen_photos
+    from likeness.encoders.recognition.load import load
+    from likeness.recipes.genova2018 import Genova2018 as Recipe
+    from likeness.recipes.genova2018 import stages
+
+    folder = config.observed or config.output / "observed"
+    recogniser = load(config.recogniser, config.recogniser_weights).to(config.settings.device)
+    model, booth = face_model(config.face_model, recogniser)
+    model, booth = model.to(config.settings.device), booth.to(config.settings.device)
+    seed = config.settings.seed
+    listings = [read_set(data_folder(config.data) / "photos", name, "train") for name in config.sets]
+    photos = seen_photos(
+        folder, recogniser, listings, config.versions, follow=lambda steps, count: track(steps, "photos", count)
+    )
+    faces = seen_faces(
+        folder, recogniser, model, booth, config.faces, follow=lambda steps, count: track(steps, "drawn faces", count)
+    )
+
+    def data(stage: Any) -> Pairs:
+        alone = set(stage.terms) <= {"parameter"}
+        place = [other.name for other in made].index(stage.name)
+        return Pairs(faces, None if alone else photos, 2 * seed + place, stage.steps * config.settings.batch)
+
+    made = stages(config.synthetic_steps, config.steps, config.rate)
+    return Recipe(recogniser, model, booth, made, data, config.views, config.drawn)
+
+
+def face_model(path: Path | None, recogniser: Any) -> tuple[Any, Any]:
+    """The face model, by default the one that ships, and the booth that draws it for a network.
+
+    Raises:
+        AssetError: When it has no colours, or does not know the five points.
+    """
+    from likeness.assets import albedo, builtin, readable
+    from likeness.assets.topology import topology
+    from likeness.data.booth import Booth
+    from likeness.models.expressionless import Expressionless
+
+    if path is None:
+        shipped = builtin.load()
+        surface = shipped.topology("base")
+        model = Expressionless.of(shipped, albedo.load(), surface)
+    else:
+        outside = readable.read(path)
+        surface, model = topology(outside), Expressionless.outside(outside)
+    if "5" not in surface.landmarks:
+        raise AssetError(f"{path}: eyes, nose tip and mouth corners are not known on it; see `landmarks68` in docs/face_models.md")
+    return model, Booth(surface, surface.landmarks["5"], recogniser.template, recogniser.size)

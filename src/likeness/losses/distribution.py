@@ -1,0 +1,33 @@
+"""What a batch of codes may look like as a whole. A single face may be unusual; all of them together may not be."""
+
+from __future__ import annotations
+
+import torch
+
+from likeness.losses.batch import whole
+
+
+def standard_normal_moments(code: torch.Tensor) -> torch.Tensor:
+    """Pull a batch of codes towards zero mean and unit variance, coefficient by coefficient.
+
+    Genova et al. 2018, eq. 6 (one code's two lines). In several processes (torchrun) the batch is that of all of them.
+    The variance is the unbiased one, so that codes drawn from the model's own distribution have no pull on average.
+
+    Args:
+        code: (B, K) in standard deviations of the face model.
+
+    Returns:
+        Sum over coefficients of squared mean plus squared (variance - 1), a scalar.
+
+    Raises:
+        ValueError: With fewer than two faces, whose variance is undefined.
+    """
+    code = whole(code)
+    if len(code) < 2:
+        raise ValueError(f"the moments of {len(code)} face; a batch needs two at least")
+    return code.mean(0).square().sum() + (code.var(0) - 1).square().sum()
+
+
+def batch_distribution(*codes: torch.Tensor) -> torch.Tensor:
+    """The same for several codes at once, such as shape and texture (Genova et al. 2018, eq. 5): the sum."""
+    return sum(standard_normal_moments(code) for code in codes)
