@@ -161,6 +161,12 @@ def evaluate_identity(config: EvaluateIdentity) -> int:
     alike = renderings.vectors.shape[1] == photos.vectors.shape[1]
     need(alike, "renderings and photos come from different recognisers")
     need(bool(_sound(photos).all()), f"{config.truth}: an embedding is zero or not finite")
+    strays = sorted(set(renderings.names) - set(photos.names))
+    return finish(identity_report(renderings, photos), config.output, strays)
+
+
+def identity_report(renderings: identity.Embeddings, photos: identity.Embeddings) -> Scores:
+    """Whether renderings look like their person; a rendering without a sound embedding has failed."""
     sound = _sound(renderings)
     kept = identity.Embeddings(renderings.names[sound], renderings.people[sound], renderings.vectors[sound])
     own = dict(zip(kept.names, identity.own_similarity(kept, photos)))
@@ -181,8 +187,7 @@ def evaluate_identity(config: EvaluateIdentity) -> int:
     values |= {"photos of one person": same, "photos of two people": different}
     curves = {name: cumulative(np.asarray(v)[np.isfinite(v)], SIMILARITIES) for name, v in values.items()}
     whole = identity.identity_scores(kept, photos) if sound.any() else {}
-    strays = [name for name in renderings.names if name not in people]
-    return finish(replace(scores, whole=whole, curves=curves), config.output, strays)
+    return replace(scores, whole=whole, curves=curves)
 
 
 def _sound(embeddings: identity.Embeddings) -> np.ndarray:
