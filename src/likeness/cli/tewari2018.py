@@ -24,8 +24,6 @@ class Tewari2018:
     """Data folder that holds photos/; by default LIKENESS_DATA."""
     sets: tuple[str, ...] = SETS
     """Photo sets to learn from. gan states no licence: leave it out here to do without it."""
-    targets: Path | None = None
-    """Folder of fits made by `likeness label`: how far each landmark is believed. Without it all count alike."""
     backbone: str = "mobilenet-places"
     """Of `encoders.backbones`: alexnet as in the paper, resnet18, resnet50, mobilenetv3-small, mobilenetv3-large."""
     start: Path | None = None
@@ -55,19 +53,28 @@ def tewari2018(config: Tewari2018) -> None:
     import torch
 
     from likeness.data.folder import Photos, read_set
-    from likeness.data.landmarked import LandmarkedCrops, trusts
+    from likeness.data.landmarked import LandmarkedCrops
     from likeness.train import loop
 
     photos_folder, settings = data_folder(config.data) / "photos", config.settings
     photos = Photos([read_set(photos_folder, name, "train") for name in config.sets])
-    confidence = None if config.targets is None else trusts(photos, config.targets, config.sets)
     length = max(config.base_steps, config.steps) * settings.batch
     torch.manual_seed(settings.seed)
     recipe = make(config.correctives, config.backbone, config.codes, config.chart, stages(config))
-    recipe.data = LandmarkedCrops(photos, config.sets, settings.seed, length, confidence)
+    recipe.data = LandmarkedCrops(photos, config.sets, settings.seed, length, confidence(photos.points))
     if config.start is not None:
         start(recipe, config.start)
+        recipe.settled = True
     loop.train(recipe, config.output, settings, config.stop)
+
+
+def confidence(points: Any) -> Any:
+    """(n, 478) how far landmarks (n, 478, 3) are believed, by the mean of the face model that ships."""
+    from likeness.assets import builtin
+    from likeness.data.landmarked import believed
+
+    model = builtin.load()
+    return believed(points, model.topology().landmarks["dense"].points(model.mean))
 
 
 def stages(config: Tewari2018) -> tuple[Any, ...]:

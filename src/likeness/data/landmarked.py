@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,10 +13,15 @@ from likeness.assets.landmarks import INNER_MOUTH_CORNERS
 from likeness.data import augment
 from likeness.data.crops import OPEN, SHARES, SHUT, close_gaps, eye_openings
 from likeness.data.folder import Photos, transform
-from likeness.data.targets import read_shards
+from likeness.encoders.camera import SPAN
+from likeness.geometry.alignment import similarity
 
 CHOSEN = np.delete(DENSE_OF_68, INNER_MOUTH_CORNERS)
 """(66,) the dense landmark of each of the 66 points: 17 of the jaw line, then 49."""
+HIDDEN, STRANGE = 0.3, 0.08
+"""What a landmark counts that the head hides, and the mean distance from a mean head, in heads, at which a face counts exp(-1)."""
+BEHIND = 40.0
+"""mm that a head's middle lies behind the mean of its landmarks."""
 _MIRROR = permutation()
 
 
@@ -70,11 +74,22 @@ class LandmarkedCrops:
         }  # fmt: skip
 
 
-def trusts(photos: Photos, targets: Path, names: Sequence[str]) -> np.ndarray:
-    """(n, 478) how much fits of the face model (`likeness label`) trusted each landmark; one where there is no fit."""
-    known: dict[str, np.ndarray] = {}
-    for name in names:
-        shards = read_shards(targets / name, ("name", "trusts"))
-        known |= {f"{name}/{file}": row for file, row in zip(shards["name"], shards["trusts"])}
-    nothing = np.ones(photos.points.shape[1])
-    return np.stack([known.get(file, nothing) for file in photos.files]).astype(np.float32)
+def believed(points: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """(n, k) in [0, 1]: how far automatic landmarks (n, k, 3) are believed, x, y and depth away from the viewer in one unit.
+
+    A detector guesses where the head hides a point, and may see a face where there is none. So a mean head is laid into the
+    landmarks: what faces away counts for `HIDDEN`, and all of a face that is no face's shape for little.
+
+    Args:
+        places: (k, 3) mm, the landmarks on the mean head, model frame.
+    """
+    # Not the surface's own normals: those of lids and lips point anywhere, and what hides them is the head.
+    outward = places - (places.mean(0) - [0, 0, BEHIND])
+    outward = outward / np.linalg.norm(outward, axis=-1, keepdims=True)
+    seen = points.astype(np.float64) * [1, -1, -1]
+    # What is seen from the side, as the jaw is from the front, is not hidden yet.
+    motion = similarity(np.broadcast_to(places.astype(np.float64), seen.shape), seen)
+    facing = (outward @ motion.rotation.swapaxes(-1, -2))[..., 2]
+    apart = np.linalg.norm(motion.apply(places[None]) - seen, axis=-1).mean(-1) / (motion.scale * SPAN)
+    visible = HIDDEN + (1 - HIDDEN) / (1 + np.exp(-(facing + 0.3) / 0.1))
+    return (visible * np.exp(-((apart / STRANGE) ** 2))[:, None]).astype(np.float32)

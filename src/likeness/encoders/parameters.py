@@ -17,6 +17,10 @@ FAINT = -2.5
 """Bias of expression weights before their sigmoid: a face begins at rest. As the regressor's."""
 
 
+COLOURED, THUMB = ("albedo", "light", "reflectance"), 8
+"""Heads that see a thumbnail too, and its side."""
+
+
 class Parameters(NamedTuple):
     """What the network says about a crop; Tewari et al. 2018, sec. 5, x without what is learned once for all.
 
@@ -42,6 +46,9 @@ class ParameterNetwork(nn.Module):
     """A backbone and one linear head a quantity. It begins at the mean face, at rest, from the front, in even white light, and
     without corrections. Names are those of `encoders.regressor.Regressor`, whose weights fit where the sizes do.
 
+    Ours: what has colour (`COLOURED`) also sees a thumbnail of the crop, 8 x 8 means, because a backbone that was trained on
+    landmarks has learned to overlook colour.
+
     Args:
         backbone: Any of `encoders.backbones`.
         sizes: Length of "identity", "expression", "albedo", "geometry" and "reflectance".
@@ -52,7 +59,8 @@ class ParameterNetwork(nn.Module):
         super().__init__()
         self.backbone, self.weights = backbone, weights
         sizes = sizes | {"rotation": 6, "camera": 4, "light": 27}
-        self.heads = nn.ModuleDict({name: nn.Linear(backbone.features, size) for name, size in sizes.items()})
+        inputs = {name: backbone.features + 3 * THUMB**2 * (name in COLOURED) for name in sizes}
+        self.heads = nn.ModuleDict({name: nn.Linear(inputs[name], size) for name, size in sizes.items()})
         for name, head in self.heads.items():
             nn.init.normal_(head.weight, std=0.0 if name in ("geometry", "reflectance") else 0.01)
             nn.init.zeros_(head.bias)
@@ -65,8 +73,11 @@ class ParameterNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Parameters:
         """Crops (B, S, S, 3) uint8 sRGB -> parameters."""
-        features = self.backbone(normalized(image))
-        found = {name: head(features) for name, head in self.heads.items()}
+        pixels = normalized(image)
+        features = self.backbone(pixels)
+        thumb = nn.functional.avg_pool2d(pixels, pixels.shape[-1] // THUMB).flatten(1)
+        coloured = torch.cat([features, thumb], 1)
+        found = {name: head(coloured if name in COLOURED else features) for name, head in self.heads.items()}
         expression = torch.sigmoid(found["expression"]) if self.weights else found["expression"]
         camera = found["camera"]
         view = CropCamera(from_sixd(found["rotation"] + self.upright), camera[:, :2], camera[:, 2], camera[:, 3])

@@ -64,9 +64,9 @@ from likeness.render.sample import bilinear, sample
 from likeness.render.shade import Surface, harmonic
 from likeness.types import Batch, Embedding, Face, Light, Stage, Topology, View
 
-BASE = {"sparse": 1.0, "photo_base": 30.0, "std": 0.01}
+BASE = {"sparse": 0.5, "photo_base": 60.0, "std": 0.02}
 """Weights of the terms of the base level."""
-FULL = BASE | {"photo_final": 30.0, "smo": 3.0, "sta": 0.02, "ref": 0.2, "glo": 0.1}
+FULL = BASE | {"photo_final": 60.0, "smo": 3.0, "sta": 0.02, "ref": 0.2, "glo": 0.1}
 """Weights of all terms; all were chosen on validation photos, see docs/results/tewari2018.md."""
 ALBEDO_STD, EXPRESSION_STD, DISTANCE_STD = 0.5, 10.0, 10.0
 """Within `std`: w_rstd of eq. 11; of squared expression weights, where those are in [0, 1]; of the squared logarithm of distance."""
@@ -138,6 +138,8 @@ class Tewari2018(Recipe):
         network: Crop -> `encoders.parameters.Parameters`.
         model: Codes -> `models.multilevel.Levels`.
         topology: The face model's.
+        settled: Whether the backbone's batch normalisation is kept as it is: with a backbone that was trained before, on
+            small batches, what it measures anew is noise. Ours.
     """
 
     def __init__(
@@ -146,6 +148,7 @@ class Tewari2018(Recipe):
     ) -> None:
         super().__init__()
         self.topology, self.weights, self.stages, self.data = face.topology, face.weights, stages, data
+        self.settled = False
         sizes = {**face.shape.codes, **face.albedo.codes, "geometry": codes, "reflectance": codes}
         self.network = ParameterNetwork(backbone, sizes, face.weights).to(memory_format=torch.channels_last)
         mean = face.shape.mean.numpy()
@@ -177,6 +180,15 @@ class Tewari2018(Recipe):
             "geometry": [*heads["geometry"].parameters(), *self.model.geometry.parameters()],
             "reflectance": [*heads["reflectance"].parameters(), *self.model.reflectance.parameters()],
         }  # fmt: skip
+
+    def train(self, mode: bool = True) -> Tewari2018:
+        """As a module's; normalisation that is kept stays as in use."""
+        super().train(mode)
+        if self.settled:
+            for module in self.network.backbone.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
 
     def dataset(self, stage: Stage) -> Any:
         return self.data
