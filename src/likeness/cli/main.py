@@ -68,6 +68,8 @@ COMMANDS = {
     "evaluate spread": Command("evaluate_spread", "EvaluateSpread", "evaluate_spread", "does the landmark network know its errors"),
     "evaluate shape": Command("evaluate", "EvaluateShape", "evaluate_shape", "measure shapes on renders"),
     "evaluate clips": Command("evaluate_clips", "EvaluateClips", "evaluate_clips", "how a face is followed through clips"),
+    "evaluate levels": Command("evaluate_levels", "EvaluateLevels", "evaluate_levels", "base and final level against photos"),
+    "evaluate recall": Command("evaluate_recall", "EvaluateRecall", "evaluate_recall", "faces known again by a second recogniser"),
     "evaluate scan": Command("evaluate", "EvaluateScan", "evaluate_scan", "measure shapes on a head scan"),
 } | {
     f"evaluate {name}": Command(f"evaluate_{module}", f"Evaluate{name.capitalize()}", f"evaluate_{name}", help)

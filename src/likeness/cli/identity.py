@@ -1,0 +1,122 @@
+"""`likeness train identity`: a network of our own that tells people apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from likeness.errors import AssetError, UsageError
+from likeness.train.settings import Settings
+
+LICENCE = "Apache-2.0; learned from photos and renders of the face models that ship with Likeness"
+RESEARCH = "research only: learned from frames of YouTube Faces"
+RESTRICTED = "video_frames"
+"""What the name of a shard with people of research sets begins with."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Learn to tell people apart from shards of `likeness train people`; an interrupted run is resumed from its folder."""
+
+    output: Path = Path("runs/identity")
+    """Folder for the checkpoint and the log."""
+    people: tuple[Path, ...] = (Path("runs/people/train"),)
+    """Shards, or folders of them. With shards of video_frames the network is for research only, and its file says so."""
+    backbone: str = "mobilenet-places"
+    """A name that `encoders.backbones` knows."""
+    size: int = 96
+    """Pixels along a side of the crop."""
+    features: int = 128
+    """Length of the embedding."""
+    steps: tuple[int, int] = (1000, 5500)
+    """Steps without a margin, and with it."""
+    rate: float = 2e-3
+    """Learning rate at the top of each stage's schedule."""
+    photos: float = 0.65
+    """Share of items that show people who have photos."""
+    start: Path | None = None
+    """Begin with the backbone of a checkpoint of `likeness train points` or `regressor`; its top is not taken when sizes differ."""
+    name: str = "likeness-small"
+    """Of the network, for tables."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = Settings(batch=64, warmup=150, clip=5.0, average=0.998, save_every=250)
+    stop: int | None = None
+    """Stop after so many steps, with a checkpoint."""
+    export: Path | None = None
+    """Write the network here when done (safetensors, half precision)."""
+    export_only: bool = False
+    """Do not train: export the checkpoint in the output folder."""
+
+
+def identity(config: Identity) -> None:
+    """Train, and export where wanted."""
+    import torch
+
+    from likeness.data import identities
+    from likeness.encoders.recognition.small import IdentityNetwork
+    from likeness.recipes.identity import Identity as Recipe
+    from likeness.train import checkpoint, loop
+    from likeness.train.processes import is_first
+
+    settings, paths = config.settings, shards(config.people)
+    album = identities.read(paths)
+    torch.manual_seed(settings.seed)
+    network = IdentityNetwork(config.backbone, config.size, config.features)
+    stages = enumerate(zip(("softmax", "margin"), config.steps))
+    data = {name: identities.Identities(album, config.size, 2 * settings.seed + place, steps * settings.batch, config.photos)
+            for place, (name, steps) in stages}  # fmt: skip
+    recipe = Recipe(network, data["margin"].count, config.steps, config.rate, data)
+    path = config.output / loop.CHECKPOINT
+    if not config.export_only:
+        if config.start is not None and not checkpoint.exists(path):
+            take_backbone(network, config.start)
+        path = loop.train(recipe, config.output, settings, config.stop)
+        if not is_first():
+            return
+    if config.export is not None:
+        checkpoint.load_weights(path, recipe)
+        write(recipe.network, config.export, config.name, paths)
+
+
+def write(network, path: Path, name: str, paths: list[Path]) -> None:
+    """Write a network with the licence that its shards leave it."""
+    from likeness.encoders.recognition import small
+    from likeness.encoders.recognition.templates import wide
+
+    sources = sorted({shard.stem.rsplit("-", 1)[0] for shard in paths})
+    licence = RESEARCH if any(source.startswith(RESTRICTED) for source in sources) else LICENCE
+    small.write(path, network.eval(), name, wide(network.size), licence, sources)
+
+
+def shards(given: tuple[Path, ...]) -> list[Path]:
+    """Shards named, and those in folders named.
+
+    Raises:
+        AssetError: When a folder has none.
+    """
+    found = []
+    for path in given:
+        inside = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+        if not inside:
+            raise AssetError(f"{path}: no shards are there; draw them with `likeness train people`")
+        found += inside
+    return found
+
+
+def take_backbone(network, path: Path) -> None:
+    """Take over what fits of a checkpoint's backbone: all but the top, where the crop has another size.
+
+    Raises:
+        UsageError: When nothing fits.
+    """
+    from likeness.train import checkpoint
+
+    tensors = checkpoint.strip(checkpoint.load(path)[0], "average.")
+    mine = network.backbone.state_dict()
+    fitting = {key: value for key, value in checkpoint.strip(tensors, "network.backbone.").items()
+               if key in mine and mine[key].shape == value.shape}
+    if not fitting:
+        raise UsageError(f"{path}: its backbone has nothing that fits {network.kind}; start without it")
+    network.backbone.load_state_dict(mine | fitting)
