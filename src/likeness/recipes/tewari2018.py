@@ -197,6 +197,10 @@ class Tewari2018(Recipe):
         """Both levels of what the network answered."""
         return self.model(found.identity, found.expression, found.albedo, found.geometry, found.reflectance)
 
+    def level(self, face: Face) -> Level:
+        """What the losses see of a face."""
+        return Level(face.vertices, srgb_from_linear(face.albedo))
+
     def losses(self, batch: Batch, stage: Stage) -> Mapping[str, Tensor]:
         found = self.network(batch["image"])
         view, photo = camera.to_view(found.camera, CROP_SIZE), batch["image"].float() / 255
@@ -247,8 +251,7 @@ class Tewari2018(Recipe):
         """Photometric error (B,) of "base" and "final" over the skin that is visible at both levels (fig. 11)."""
         found = self.network(batch["image"])
         view, photo = camera.to_view(found.camera, CROP_SIZE), batch["image"].float() / 255
-        levels = (Level(face.vertices, srgb_from_linear(face.albedo)) for face in self.levels(found))
-        both = [self.seen(level, view, found.light, photo, self.skin) for level in levels]
+        both = [self.seen(self.level(face), view, found.light, photo, self.skin) for face in self.levels(found)]
         visible = both[0].visible & both[1].visible
         return {name: seen._replace(visible=visible).error() for name, seen in zip(Levels._fields, both)}
 
