@@ -97,15 +97,15 @@ class Outcome:
 
 def reconstruct(config: Reconstruct, system: System | None = None) -> int:
     """Run over all photos, by default with the system that ships; returns the exit code."""
-    from likeness.runtime.reconstruct import shipped
     from likeness.runtime.write import check_writable
 
     formats = check_formats(config.format)
     check_limits(config)
+    _check_system(config)
     paths = inputs.photos(config.photos)
     head = _ict_head(config)
     check_writable(config.output)
-    system = system or _system(config) or shipped(config.level)
+    system = system or _system(config)
     if config.person is not None:
         system = _of_person(system, config.person)
 
@@ -220,13 +220,21 @@ def _ict_head(config: Reconstruct) -> Any:
     return ict.read(config.ict)
 
 
-def _system(config: Reconstruct) -> System | None:
-    """The trained system that was asked for, if one was."""
+def _check_system(config: Reconstruct) -> None:
+    """Refuse what does not go with a system of its own."""
     if config.system is None:
-        return None
+        return
     for option, given in (("--person", config.person is not None), ("--head ict", config.head == "ict")):
         if given:
             raise UsageError(f"{option} does not go with --system {config.system}, which answers faces of its own; leave one out")
+
+
+def _system(config: Reconstruct) -> System:
+    """The system that was asked for."""
+    from likeness.runtime.reconstruct import shipped
+
+    if config.system is None:
+        return shipped(config.level)
     from likeness.runtime.systems.load import load
 
     return load(config.system, config.level)
