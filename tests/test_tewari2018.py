@@ -22,11 +22,11 @@ from likeness.train.settings import Settings  # noqa: E402
 from likeness.types import Embedding, Face, Light, Stage  # noqa: E402
 
 TOPOLOGY = head().topology()
-RATES = {"encoder": 2e-3, "heads": 4e-3}
+RATES = {"encoder": 2e-3, "heads": 4e-3, "skin": 4e-3}
 STAGES = (
     Stage("base", 24, BASE, RATES), Stage("full", 60, FULL, {"geometry": 1e-2, "reflectance": 5e-2}),
 )  # fmt: skip
-GROUPS = {"sparse": "heads", "std": "heads", "photo_base": "heads", "photo_final": "reflectance", "smo": "geometry",
+GROUPS = {"sparse": "heads", "std": "heads", "photo_base": "skin", "photo_final": "reflectance", "smo": "geometry",
           "sta": "geometry", "ref": "reflectance", "glo": "reflectance"}
 
 

@@ -39,8 +39,8 @@ class Tewari2018:
     """Steps of the base level."""
     steps: int = 7000
     """Steps of both levels."""
-    rate: float = 5e-4
-    """Learning rate of the encoder; base heads learn twice as fast, geometry twice, reflectance four times."""
+    rate: float = 4e-4
+    """Learning rate of the encoder and of the heads of shape and camera; `--stages.NAME.rates.GROUP` sets one alone."""
     stop: int | None = None
     """Stop, with a checkpoint, after so many steps of this call."""
     settings: Annotated[Settings, tyro.conf.arg(name="")] = Settings(
@@ -79,11 +79,10 @@ def confidence(points: Any) -> Any:
 
 def stages(config: Tewari2018) -> tuple[Any, ...]:
     """Base level, then both."""
-    from likeness.recipes.tewari2018 import BASE, FULL
+    from likeness.recipes.tewari2018 import BASE, BASE_RATES, FULL, FULL_RATES
     from likeness.types import Stage
 
-    base = {"encoder": config.rate, "heads": 2 * config.rate}
-    full = base | {"geometry": 2 * config.rate, "reflectance": 4 * config.rate}
+    base, full = ({group: share * config.rate for group, share in shares.items()} for shares in (BASE_RATES, FULL_RATES))
     both = (Stage("base", config.base_steps, BASE, base), Stage("full", config.steps, FULL, full))
     return tuple(stage for stage in both if stage.steps)
 

@@ -66,8 +66,11 @@ from likeness.types import Batch, Embedding, Face, Light, Stage, Topology, View
 
 BASE = {"sparse": 0.5, "photo_base": 60.0, "std": 0.02}
 """Weights of the terms of the base level."""
-FULL = BASE | {"photo_final": 60.0, "smo": 3.0, "sta": 0.02, "ref": 0.2, "glo": 0.1}
+FULL = BASE | {"photo_final": 60.0, "smo": 30.0, "sta": 0.2, "ref": 3.0, "glo": 3.0}
 """Weights of all terms; all were chosen on validation photos, see docs/results/tewari2018.md."""
+BASE_RATES = {"encoder": 1.0, "heads": 1.0, "skin": 5.0}
+FULL_RATES = {"encoder": 1.0, "heads": 1.0, "skin": 1.0, "geometry": 5.0, "reflectance": 10.0}
+"""Learning rates by group, as shares of one; those of the second stage are the paper's (sec. 7: 0.001, 0.005, 0.01)."""
 ALBEDO_STD, EXPRESSION_STD, DISTANCE_STD = 0.5, 10.0, 10.0
 """Within `std`: w_rstd of eq. 11; of squared expression weights, where those are in [0, 1]; of the squared logarithm of distance."""
 SAMPLES, EDGES, PAIRS = 2500, 2000, 500
@@ -172,14 +175,17 @@ class Tewari2018(Recipe):
             self.register_buffer(name, kept.float() if kept.is_floating_point() else kept.long(), persistent=False)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """"encoder" and "heads" of the base level; "geometry" and "reflectance": a head and what it speaks to, each."""
-        heads = self.network.heads
-        base = [p for name, head in heads.items() if name not in ("geometry", "reflectance") for p in head.parameters()]
-        return {
-            "encoder": list(self.network.backbone.parameters()), "heads": base,
-            "geometry": [*heads["geometry"].parameters(), *self.model.geometry.parameters()],
-            "reflectance": [*heads["reflectance"].parameters(), *self.model.reflectance.parameters()],
+        """"encoder"; "heads" of shape and camera, "skin" of albedo and light; "geometry" and "reflectance": a head and what it
+        speaks to, each."""
+        heads, model = self.network.heads, self.model
+        own = {
+            "heads": ("identity", "expression", "rotation", "camera"), "skin": ("albedo", "light"),
+            "geometry": ("geometry",), "reflectance": ("reflectance",),
         }  # fmt: skip
+        groups = {name: [p for head in names for p in heads[head].parameters()] for name, names in own.items()}
+        groups["geometry"] += model.geometry.parameters()
+        groups["reflectance"] += model.reflectance.parameters()
+        return {"encoder": list(self.network.backbone.parameters())} | groups
 
     def train(self, mode: bool = True) -> Tewari2018:
         """As a module's; normalisation that is kept stays as in use."""
