@@ -1,0 +1,138 @@
+"""`likeness evaluate recall`: does another recognition network know people again in the faces a trained recipe gives them?"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import tyro
+
+from likeness.cli.protocols import finish
+from likeness.cli.train import data_folder
+from likeness.cli.trained import Made, Rest, System, listings, parts, picture, system
+from likeness.errors import UsageError
+
+if TYPE_CHECKING:
+    from likeness.data.folder import Listing
+
+TURN = 0.7
+"""Radians by which a face is turned in the sheet's last column."""
+SHOWN = ("sfhq", "stylegan")
+"""Sets whose pictures may be shown."""
+
+
+@dataclass(frozen=True)
+class EvaluateRecall:
+    """Draw faces at rest in one camera and one light, and ask a second recognition network whose photos are most like them.
+
+    Genova et al. 2018, sec. 4.3 and 4.4. Photo sets show everybody once; with video_frames there are several pictures of a
+    person, so that also "to same", "to different" and recall without the own photo mean something.
+    """
+
+    checkpoint: tyro.conf.Positional[Path]
+    """Of `likeness train genova2018` or `tewari2018`."""
+    judge: str = "likeness"
+    """The network that judges, by the name that `likeness embed` knows. It must not have been part of the training."""
+    judge_weights: Path | None = None
+    """Its file."""
+    made: Annotated[Made, tyro.conf.arg(name="")] = field(default_factory=Made)
+    data: Path | None = None
+    """Data folder; by default LIKENESS_DATA."""
+    sets: tuple[str, ...] = ("sfhq", "stylegan", "gan", "officials")
+    """Photo sets, or video_frames; all photos of a run are candidates together."""
+    split: Literal["validation", "test"] = "validation"
+    """Choose on validation, open test to report."""
+    photos: int = 10000
+    """At most so many of a set."""
+    sheet: Path | None = None
+    """Write a picture, .png or .jpg: photo, the face from the front, turned; sfhq and stylegan only."""
+    rows: int = 8
+    """Photos on the sheet."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report")
+    """Folder for scores.csv and report.json."""
+
+
+def evaluate_recall(config: EvaluateRecall) -> int:
+    """Print and write the numbers."""
+    import torch
+
+    from likeness.cli.evaluate_pictures import identity_report
+    from likeness.data.observed import answers
+    from likeness.encoders.recognition.load import load
+    from likeness.evaluate.codes import distribution
+    from likeness.evaluate.identity import Embeddings
+
+    torch.set_num_threads(1)
+    found, judge = system(config.checkpoint, config.made), load(config.judge, config.judge_weights)
+    if found.recogniser is not None and same(found.recogniser, judge):
+        raise UsageError("--judge is the network that the recipe was trained with: it cannot judge; name another")
+    seen, drawn, codes, names, people = [], [], [], [], []
+    for listing, persons in listings(data_folder(config.data), config.sets, config.split, config.photos):
+        seen.append(looks(listing, judge))
+        for rest in found.rest(listing):
+            drawn.append(answers(judge, portraits(rest, found, judge)))
+            codes.append(rest.codes)
+        names += [f"{listing.name}/{file}" for file in listing.files]
+        people += persons
+    renderings = Embeddings(np.array(names), np.array(people), np.concatenate(drawn))
+    scores = identity_report(renderings, replace(renderings, vectors=np.concatenate(seen)))
+    whole = dict(scores.whole) | {"top 1 by chance": 100 / len(names)}
+    for kind in codes[0]:
+        numbers = distribution(np.concatenate([code[kind] for code in codes]))
+        whole |= {f"{kind} codes, {name}": value for name, value in numbers.items()}
+    if config.sheet is not None:
+        write_sheet(config, found, judge)
+    return finish(replace(scores, protocol="recall", whole=whole), config.output)
+
+
+def same(first: Any, second: Any) -> bool:
+    """Whether two networks have the same weights."""
+    import torch
+
+    one, other = first.state_dict(), second.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def looks(listing: Listing, judge: Any) -> np.ndarray:
+    """What the judge says (n, F) about photos."""
+    from likeness.data.observed import answers
+
+    return np.concatenate([answers(judge, np.stack(photos)) for photos in aligned_photos(listing, judge)])
+
+
+def aligned_photos(listing: Listing, judge: Any) -> Iterator[list[np.ndarray]]:
+    """Crops (S, S, 3) uint8 of photos where the judge wants them, some at a time."""
+    from likeness.data.observed import aligned
+    from likeness.encoders.recognition.templates import five
+
+    for rows in parts(len(listing.files)):
+        yield [aligned(picture(listing, i), five(listing.points[i]), judge) for i in rows]
+
+
+def portraits(rest: Rest, found: System, judge: Any, yaw: float = 0.0) -> np.ndarray:
+    """Faces (B, S, S, 3) uint8 sRGB where the judge wants them, all in one camera and one light (sec. 4.3)."""
+    import torch
+
+    from likeness import color
+    from likeness.data.booth import Booth
+
+    booth = Booth(found.topology, found.topology.landmarks["5"], judge.template, judge.size)
+    with torch.no_grad():
+        return color.encode(booth.portrait(rest.face, yaw).numpy())
+
+
+def write_sheet(config: EvaluateRecall, found: System, judge: Any) -> None:
+    """Photo, face from the front, face turned, for a few photos that may be shown."""
+    from likeness.cli.sheets import write
+
+    rows = []
+    for listing, _ in listings(data_folder(config.data), SHOWN, config.split, -(-config.rows // len(SHOWN))):
+        photos = itertools.chain.from_iterable(aligned_photos(listing, judge))
+        for rest in found.rest(listing):
+            drawn = (portraits(rest, found, judge, yaw) for yaw in (0.0, TURN))
+            rows += [[photo, *faces] for *faces, photo in zip(*drawn, photos)]
+    write(config.sheet, rows[: config.rows], ("photo", "at rest", "turned"), columns=2)
