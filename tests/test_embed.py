@@ -88,6 +88,26 @@ def test_the_benchmark_and_the_identity_protocol_read_the_file(album, weights):
     assert len(table) == 3 and "similarity" in table[0]
 
 
+def test_vectors_of_two_recognisers_are_not_compared(album, weights, tmp_path):
+    """Two files of one length, by networks of one name and other weights; a file that says nothing is believed."""
+    from likeness.cli.evaluate_pictures import EvaluateIdentity, evaluate_identity
+
+    torch.manual_seed(1)
+    other = tmp_path / "other.safetensors"
+    small.write(other, small.IdentityNetwork("resnet18", SIZE, 16), "toy", templates.arcface(SIZE), "none", [])
+    bench = tmp_path / "bench"
+    bench.mkdir()
+    for name, file in (("photos.npz", weights), ("theirs.npz", other)):
+        _run(album, file)[1].rename(bench / name)
+    config = EvaluateIdentity(bench / "theirs.npz", bench / "photos.npz", tmp_path / "report")
+    for refuse in (lambda: read_recogniser(bench), lambda: evaluate_identity(config)):
+        with pytest.raises(AssetError, match="two recognisers"):
+            refuse()
+    with np.load(bench / "theirs.npz") as data:
+        np.savez(bench / "theirs.npz", **{key: data[key] for key in ("name", "person", "embedding")})
+    assert evaluate_identity(config) == 0 and set(read_recogniser(bench).drawings) == {"theirs"}
+
+
 def test_pictures_without_a_face_are_named_and_left_out(album, weights, capsys):
     Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(album / "wall.png")
     (album / "torn.jpg").write_bytes(b"\xff\xd8\xff")

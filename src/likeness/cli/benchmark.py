@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 import tyro
 
+from likeness.cli.embed import made_by_one
 from likeness.cli.inputs import plain_name
 from likeness.cli.main import complain, show
 from likeness.errors import AssetError, LikenessError, PhotoError, UsageError
@@ -226,6 +227,7 @@ def read_recogniser(folder: Path) -> Recogniser:
     if not (folder / "photos.npz").is_file():
         raise AssetError(f"{folder}: no photos.npz with the embeddings of the benchmark's pictures")
     found = {path.stem: _vectors(path) for path in sorted(folder.glob("*.npz"))}
+    made_by_one(sorted(folder.glob("*.npz")))
     photos = found.pop("photos")
     width = {len(vector) for vectors in (photos, *found.values()) for vector in vectors.values()}
     if len(width) > 1:

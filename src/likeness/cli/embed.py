@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Callable, Iterable
@@ -26,7 +27,7 @@ Locate = Callable[[str, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Embed:
-    """Write the vectors of a folder's pictures: `name`, `person`, `embedding` (unit length), one row a picture.
+    """Write the vectors of a folder's pictures: `name`, `person`, `embedding` (unit length), one row a picture; `recogniser`.
 
     Each picture shows its largest face. The file is what `likeness evaluate identity` and `likeness benchmark --embeddings`
     read.
@@ -55,6 +56,7 @@ class Embed:
 def embed(config: Embed) -> int:
     """Write the file; returns the exit code."""
     from likeness.encoders.recognition.load import load
+    from likeness.encoders.recognition.small import SHIPPED
     from likeness.runtime.write import check_writable, write_file
 
     if config.batch < 1:
@@ -75,7 +77,8 @@ def embed(config: Embed) -> int:
     if crops:
         kept = np.array([error is None for error in errors])
         vectors = embedded(recogniser, crops, config.batch)
-        write_file(config.output, archive(np.array(list(pictures))[kept], np.array(people)[kept], vectors, recogniser.name))
+        made = maker(recogniser.name, config.weights or SHIPPED)
+        write_file(config.output, archive(np.array(list(pictures))[kept], np.array(people)[kept], vectors, made))
         show(f"{recogniser.name}, {recogniser.licence}: {len(crops)} of {len(pictures)} pictures -> {config.output}")
     return exit_code(errors)
 
@@ -211,6 +214,28 @@ def embedded(recogniser: Recognition, crops: list[np.ndarray], batch: int) -> np
         for start in range(0, len(crops), batch):
             parts.append(recogniser(torch.from_numpy(np.stack(crops[start : start + batch])).float()).numpy())
     return np.concatenate(parts).astype(np.float32)
+
+
+def maker(name: str, weights: Path) -> str:
+    """A network by its name and the beginning of its file's SHA-256: other weights give vectors that mean something else."""
+    with weights.open("rb") as file:
+        return f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
+
+
+def made_by_one(paths: Iterable[Path]) -> None:
+    """Refuse files of embeddings whose vectors cannot be compared. A file that does not say who made it passes.
+
+    Raises:
+        AssetError: When two files name two recognisers.
+    """
+    named: dict[str, Path] = {}
+    for path in paths:
+        with np.load(path, allow_pickle=False) as data:
+            if "recogniser" in data:
+                named.setdefault(str(data["recogniser"]), path)
+    if len(named) > 1:
+        (first, one), (second, other) = list(named.items())[:2]
+        raise AssetError(f"{one} was made by {first}, {other} by {second}: vectors of two recognisers cannot be compared")
 
 
 def archive(names: Iterable[str], people: Iterable[str], vectors: np.ndarray, recogniser: str) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from likeness.cli.embed import made_by_one
 from likeness.cli.protocols import Folders, finish, need
 from likeness.errors import AssetError
 from likeness.evaluate import identity, lips
@@ -136,15 +137,11 @@ def _finish_pictures(protocol: str, unit: str, found: Pairs, measure, output: Pa
 
 
 def read_embeddings(path: Path) -> identity.Embeddings:
-    """Embeddings of a .npz file, or of the only one in a folder: `name`, `person`, `embedding`.
+    """Embeddings of a .npz file: `name`, `person`, `embedding`.
 
     Raises:
         AssetError: Missing, or of another form.
     """
-    if path.is_dir():
-        inside = sorted(path.glob("*.npz"))
-        need(len(inside) == 1, f"{path}: {len(inside)} .npz files, where one is wanted")
-        path = inside[0]
     try:
         with np.load(path, allow_pickle=False) as data:
             names, people, vectors = data["name"], data["person"], data["embedding"].astype(np.float64)
@@ -155,9 +152,20 @@ def read_embeddings(path: Path) -> identity.Embeddings:
     return identity.Embeddings(names.astype(str), people.astype(str), vectors)
 
 
+def _archive(path: Path) -> Path:
+    """The file itself, or the only .npz in a folder."""
+    if not path.is_dir():
+        return path
+    inside = sorted(path.glob("*.npz"))
+    need(len(inside) == 1, f"{path}: {len(inside)} .npz files, where one is wanted")
+    return inside[0]
+
+
 def evaluate_identity(config: EvaluateIdentity) -> int:
     """Score whether renderings look like their person."""
-    renderings, photos = read_embeddings(config.predictions), read_embeddings(config.truth)
+    files = _archive(config.predictions), _archive(config.truth)
+    renderings, photos = (read_embeddings(path) for path in files)
+    made_by_one(files)
     alike = renderings.vectors.shape[1] == photos.vectors.shape[1]
     need(alike, "renderings and photos come from different recognisers")
     need(bool(_sound(photos).all()), f"{config.truth}: an embedding is zero or not finite")
