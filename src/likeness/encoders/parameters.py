@@ -17,7 +17,7 @@ FAINT = -2.5
 """Bias of expression weights before their sigmoid: a face begins at rest. As the regressor's."""
 
 
-COLOURED, THUMB = ("albedo", "light", "reflectance"), 8
+THUMBS = {"albedo": 8, "light": 8, "reflectance": 16}
 """Heads that see a thumbnail too, and its side."""
 
 
@@ -46,7 +46,7 @@ class ParameterNetwork(nn.Module):
     """A backbone and one linear head a quantity. It begins at the mean face, at rest, from the front, in even white light, and
     without corrections. Names are those of `encoders.regressor.Regressor`, whose weights fit where the sizes do.
 
-    Ours: what has colour (`COLOURED`) also sees a thumbnail of the crop, 8 x 8 means, because a backbone that was trained on
+    Ours: what has colour (`THUMBS`) also sees a thumbnail of the crop, 8 x 8 or 16 x 16 means, because a backbone that was trained on
     landmarks has learned to overlook colour.
 
     Args:
@@ -59,7 +59,7 @@ class ParameterNetwork(nn.Module):
         super().__init__()
         self.backbone, self.weights = backbone, weights
         sizes = sizes | {"rotation": 6, "camera": 4, "light": 27}
-        inputs = {name: backbone.features + 3 * THUMB**2 * (name in COLOURED) for name in sizes}
+        inputs = {name: backbone.features + 3 * THUMBS.get(name, 0) ** 2 for name in sizes}
         self.heads = nn.ModuleDict({name: nn.Linear(inputs[name], size) for name, size in sizes.items()})
         for name, head in self.heads.items():
             nn.init.normal_(head.weight, std=0.0 if name in ("geometry", "reflectance") else 0.01)
@@ -75,9 +75,11 @@ class ParameterNetwork(nn.Module):
         """Crops (B, S, S, 3) uint8 sRGB -> parameters."""
         pixels = normalized(image)
         features = self.backbone(pixels)
-        thumb = nn.functional.avg_pool2d(pixels, pixels.shape[-1] // THUMB).flatten(1)
-        coloured = torch.cat([features, thumb], 1)
-        found = {name: head(coloured if name in COLOURED else features) for name, head in self.heads.items()}
+        thumbs = {side: nn.functional.avg_pool2d(pixels, pixels.shape[-1] // side).flatten(1) for side in set(THUMBS.values())}
+        found = {
+            name: head(torch.cat([features, thumbs[THUMBS[name]]], 1) if name in THUMBS else features)
+            for name, head in self.heads.items()
+        }
         expression = torch.sigmoid(found["expression"]) if self.weights else found["expression"]
         camera = found["camera"]
         view = CropCamera(from_sixd(found["rotation"] + self.upright), camera[:, :2], camera[:, 2], camera[:, 3])
