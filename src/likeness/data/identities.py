@@ -120,10 +120,10 @@ def read(paths: Sequence[Path]) -> Album:
 
 
 class Identities:
-    """Spoiled crops of an album's people as a data set: `image` (S, S, 3) uint8 sRGB and `person`.
+    """Spoiled crops of an album's people as a data set: `image` (2, S, S, 3) uint8 sRGB, two pictures of `person`.
 
-    Item i depends on (seed, i) alone: first the person is drawn, those with a photo in `photos` of all cases, then one of the
-    pictures, photos in half of them.
+    Item i depends on (seed, i) alone: first the person is drawn, those with a photo in `photos` of all cases, then a photo and
+    a render of theirs, or two pictures of one kind where there is no other.
 
     Args:
         size: S.
@@ -148,16 +148,23 @@ class Identities:
         random = np.random.default_rng((self.seed, i))
         group = self.groups[0 if random.random() < self.photos else 1]
         person = int(group[random.integers(len(group))])
-        rows = self.rows[person]
+        crops = [self._crop(row, random) for row in self._two(self.rows[person], random)]
+        return {"image": np.stack(crops), "person": np.int64(person)}
+
+    def _two(self, rows: np.ndarray, random: np.random.Generator) -> tuple[int, int]:
+        """Two of a person's pictures: a photo and a render where there are both, else any two, or the only one twice."""
         shot = self.album.kinds[rows] == PHOTO
         if shot.any() and not shot.all():
-            rows = rows[shot] if random.random() < 0.5 else rows[~shot]
-        row = int(rows[random.integers(len(rows))])
+            return int(random.choice(rows[shot])), int(random.choice(rows[~shot]))
+        first, second = random.choice(rows, 2, replace=len(rows) < 2)
+        return int(first), int(second)
+
+    def _crop(self, row: int, random: np.random.Generator) -> np.ndarray:
         picture = self.album.picture(row)
         if self.album.kinds[row] == PHOTO and random.random() < BEHIND:
             picture = before(picture, self.album.outlines[row].astype(np.float32), self._other(random), random)
         crop = jittered(picture, self.size, random)
-        return {"image": spoiled(crop, random, lambda: self._other(random)), "person": np.int64(person)}
+        return spoiled(crop, random, lambda: self._other(random))
 
     def _other(self, random: np.random.Generator) -> np.ndarray:
         return self.album.picture(int(random.integers(len(self.album))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,3 +35,26 @@ def cosines(embedding: Tensor, directions: Tensor) -> Tensor:
     """Cosines (B, C) of embeddings (B, D) with directions (C, D), none of which need be of unit length."""
     return functional.normalize(embedding) @ functional.normalize(directions).T
 
+
+
+def contrast(first: Tensor, second: Tensor, person: Tensor, scale: float) -> Tensor:
+    """Each embedding must find the other picture of its person among a batch's.
+
+    Chen et al. 2020, "A simple framework for contrastive learning of visual representations" (SimCLR), eq. 1, with two
+    pictures of a person for two views of a picture, from the first to the second and back (Radford et al. 2021, fig. 3).
+    Unlike `additive_margin` it needs no memory of people, so that it teaches from the first step on.
+
+    Args:
+        first, second: (B, D) of any length but zero; row i of both shows person i.
+        person: (B,) int; other rows of one person do not count as strangers.
+        scale: 1 / temperature.
+
+    Returns:
+        (B,) not negative.
+    """
+    logits = scale * cosines(first, second)
+    twice = (person[:, None] == person[None]) & ~torch.eye(len(person), dtype=torch.bool, device=person.device)
+    logits = logits.masked_fill(twice, -torch.inf)
+    own = torch.arange(len(person), device=person.device)
+    there, back = (functional.cross_entropy(values, own, reduction="none") for values in (logits, logits.T))
+    return (there + back) / 2

@@ -24,12 +24,14 @@ import torch
 from torch import nn
 
 from likeness.encoders.recognition.small import IdentityNetwork
-from likeness.losses.margin import additive_margin, cosines
+from likeness.losses.margin import additive_margin, contrast, cosines
 from likeness.recipes.base import Recipe
 from likeness.types import Batch, Stage
 
-SCALE = 24.0
-MARGIN = 0.25
+SCALE, CONTRAST = 24.0, 14.0
+"""Of cosines with people's directions, and of cosines between pictures."""
+MARGINS = {"softmax": 0.0, "margin": 0.25}
+"""Of the terms that tell all people apart."""
 
 
 class Identity(Recipe):
@@ -40,7 +42,7 @@ class Identity(Recipe):
         people: How many there are to be told apart.
         steps: Of the stages "softmax", without a margin, and "margin".
         rate: Learning rate at the top of each stage's schedule.
-        data: Items of each stage by its name, with `image` (S, S, 3) uint8 sRGB and `person`.
+        data: Items of each stage by its name, with `image` (2, S, S, 3) uint8 sRGB and `person`.
     """
 
     def __init__(
@@ -52,8 +54,8 @@ class Identity(Recipe):
         self.directions = nn.Parameter(torch.randn(people, network.features) * network.features**-0.5)
         names = ("backbone", "embedding", "directions")
         self.stages = (
-            Stage("softmax", steps[0], {"softmax": 1.0}, dict.fromkeys(names, rate)),
-            Stage("margin", steps[1], {"margin": 1.0}, dict.fromkeys(names, rate)),
+            Stage("softmax", steps[0], {"contrast": 1.0, "softmax": 0.3}, dict.fromkeys(names, rate)),
+            Stage("margin", steps[1], {"contrast": 1.0, "margin": 0.3}, dict.fromkeys(names, rate)),
         )
         self.network.to(memory_format=torch.channels_last)
 
@@ -64,13 +66,17 @@ class Identity(Recipe):
         return {"backbone": backbone, "embedding": head, "directions": [self.directions]}
 
     def losses(self, batch: Batch, stage: Stage) -> Mapping[str, torch.Tensor]:
-        """`softmax` and `margin`, means over the batch: only those that the stage asks for."""
-        image = batch["image"].permute(0, 3, 1, 2).float() / 255
-        cosine = cosines(self.network(image), self.directions)
-        margins = {"softmax": 0.0, "margin": MARGIN}
-        return {
-            name: additive_margin(cosine, batch["person"], margins[name], SCALE).mean() for name in stage.terms if name in margins
-        }
+        """Means over the batch: `contrast` between the two pictures of each person; `softmax` and `margin` over all people."""
+        image = batch["image"].transpose(0, 1).flatten(0, 1).permute(0, 3, 1, 2).float() / 255
+        embedding, person = self.network(image), batch["person"]
+        margins = {term: margin for term, margin in MARGINS.items() if term in stage.terms}
+        found = {}
+        if "contrast" in stage.terms:
+            found["contrast"] = contrast(*embedding.chunk(2), person, CONTRAST).mean()
+        if margins:
+            cosine, twice = cosines(embedding, self.directions), person.repeat(2)
+            found |= {term: additive_margin(cosine, twice, margin, SCALE).mean() for term, margin in margins.items()}
+        return found
 
     def dataset(self, stage: Stage) -> Any:
         return self.data[stage.name]
