@@ -34,6 +34,8 @@ BRIGHTNESS = (0.75, 1.25)
 """Of all light together: 1 lights a white surface that faces every lamp to 1."""
 SHININESS = (5.0, 20.0)
 """Phong's exponent."""
+LEAST = 0.02
+"""No lamp is without one of the primaries altogether."""
 NATURAL = 6500.0
 """K; looks white in sRGB, whose white point is D65."""
 
@@ -42,7 +44,7 @@ def temperature(kelvin: Tensor) -> Tensor:
     """Linear sRGB (..., 3) of a black body at a temperature (...) in kelvin, of luminance 1; 1667 to 25000 K.
 
     Chromaticities by the cubic approximation of Kim et al. 2002 (US patent 7024034), as Wikipedia's "Planckian locus" gives
-    it; then XYZ to sRGB primaries (IEC 61966-2-1). What lies outside the primaries is clipped.
+    it; then XYZ to sRGB primaries (IEC 61966-2-1). What lies outside the primaries is clipped to `LEAST`.
     """
     t = 1000 / kelvin
     x = torch.where(
@@ -58,7 +60,7 @@ def temperature(kelvin: Tensor) -> Tensor:
     )  # fmt: skip
     xyz = torch.stack([x / y, torch.ones_like(y), (1 - x - y) / y], -1)
     matrix = xyz.new_tensor([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]])
-    return (xyz @ matrix.T).clip(min=0)
+    return (xyz @ matrix.T).clip(min=LEAST)
 
 
 def draw_lamps(count: int, head: Tensor, generator: torch.Generator | None = None) -> PointLights:

@@ -242,7 +242,8 @@ def _read(path: Path, key: str) -> dict[str, np.ndarray] | None:
         with safe_open(path, "numpy") as file:
             if (file.metadata() or {}).get("key") != key:
                 return None
-            return {name: file.get_tensor(name) for name in file.keys()}
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}
     except (OSError, SafetensorError):
         return None
 

@@ -11,7 +11,8 @@ def standard_normal_moments(code: torch.Tensor) -> torch.Tensor:
     """Pull a batch of codes towards zero mean and unit variance, coefficient by coefficient.
 
     Genova et al. 2018, eq. 6 (one code's two lines). In several processes (torchrun) the batch is that of all of them.
-    The variance is the unbiased one, so that codes drawn from the model's own distribution have no pull on average.
+    The variance is the unbiased one. Moments of few faces are noisy, and smaller codes have less of that noise: the least mean
+    loss of B faces is at a variance of about 1 - 2.5 / B.
 
     Args:
         code: (B, K) in standard deviations of the face model.

@@ -88,6 +88,7 @@ class Genova2018(Recipe):
         data: A stage to its data set (`data.observed.Pairs`); with photos where there are terms other than "parameter".
         views: Pictures of a face that the identity loss compares. With one it is seen from the front, as in fig. 3.
         drawn: Share of a step's photos whose faces are drawn; the moments see all.
+        width: Of the decoder's layers.
 
     Attributes:
         decoder: Features (B, F) to codes.
@@ -96,12 +97,13 @@ class Genova2018(Recipe):
     def __init__(
         self, recogniser: Recognition, model: Expressionless, booth: Booth, stages: tuple[Stage, ...] = (),
         data: Callable[[Stage], Any] | None = None, views: int = VIEWS, drawn: float = 1.0,
+        width: int = 1024,
     ) -> None:  # fmt: skip
         super().__init__()
         self._frozen = (recogniser.to(memory_format=torch.channels_last),)  # in a tuple, so that it is not a submodule
         self.model, self.booth, self.stages, self.data = model, booth, stages, data
         self.views, self.drawn = views, drawn
-        self.decoder = FeatureDecoder(recogniser.features, model.codes["identity"], model.codes["albedo"])
+        self.decoder = FeatureDecoder(recogniser.features, model.codes["identity"], model.codes["albedo"], width)
 
     @property
     def recogniser(self) -> Recognition:

@@ -1,0 +1,303 @@
+"""Genova et al. 2018 on the toy head, with a little recognition network of random weights."""
+
+import csv
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from line import quiet, settings
+from test_albedo import made
+from torch import nn
+
+from likeness.assets import toy
+from likeness.assets.outside import Colors, OutsideModel
+from likeness.assets.topology import topology as topology_of
+from likeness.cli.genova2018 import Genova2018 as Config
+from likeness.cli.genova2018 import face_model, genova2018
+from likeness.data.booth import Booth, as_seen
+from likeness.data.folder import Listing
+from likeness.data.observed import Pairs, SeenPhotos, aligned, seen_faces, seen_photos
+from likeness.encoders.recognition.interface import Recognition
+from likeness.encoders.recognition.templates import five, wide
+from likeness.errors import AssetError, UsageError
+from likeness.losses.parameter import code_distance
+from likeness.models.expressionless import Expressionless
+from likeness.recipes.genova2018 import BOTH, SYNTHETIC, Genova2018, stages
+from likeness.train import checkpoint
+from likeness.train.loop import CHECKPOINT, check, train
+from likeness.types import Stage
+
+SIZE, FEATURES = 24, 24
+
+
+def network(seed=0):
+    """Sees shape and colour, coarsely."""
+    torch.manual_seed(seed)
+    layers = nn.Sequential(
+        nn.Conv2d(3, 12, 5, 2), nn.Tanh(), nn.Conv2d(12, 16, 5, 2), nn.Tanh(), nn.Flatten(), nn.LazyLinear(FEATURES)
+    )  # fmt: skip
+    layers(torch.zeros(1, 3, SIZE, SIZE))
+    return Recognition(layers, f"random {seed}", SIZE, FEATURES, wide(SIZE), "none", (0.5,) * 3, (0.25,) * 3)
+
+
+def toy_model():
+    head = toy.head()
+    topology = head.topology("base")
+    return Expressionless.of(head, made(), topology), topology
+
+
+@pytest.fixture(scope="module")
+def observed(tmp_path_factory):
+    """What the network says about 200 toy faces, and about 12 'photos', which are pictures of others."""
+    folder, recogniser, (model, topology) = tmp_path_factory.mktemp("observed"), network(), toy_model()
+    booth = Booth(topology, topology.landmarks["5"], recogniser.template, SIZE)
+    faces = seen_faces(folder, recogniser, model, booth, 200)
+    with torch.no_grad():
+        codes = 0.7 * torch.randn(12, 11, generator=torch.Generator().manual_seed(5))
+        image = booth.portrait(model(codes[:, :6], codes[:, 6:]))
+        answers = recogniser(as_seen(image))[:, None].expand(-1, 2, -1).numpy()
+    crops = np.clip(255 * image.numpy(), 0, 255).astype(np.uint8)
+    return faces, SeenPhotos(answers, crops, np.arange(1, 13) / 12)
+
+
+def recipe(observed, made=None, views=3, drawn=1.0, length=400):
+    faces, photos = observed
+    model, topology = toy_model()
+    recogniser = network()
+    booth = Booth(topology, topology.landmarks["5"], recogniser.template, SIZE)
+    torch.manual_seed(0)
+    made = made or stages(30, 20, 3e-3)
+
+    def data(stage):
+        return Pairs(faces, photos if set(stage.terms) - {"parameter"} else None, 0, length)
+
+    return Genova2018(recogniser, model, booth, made, data, views, drawn, width=64)
+
+
+def batch(found, count=8):
+    pairs = found.data(Stage("both", 1, BOTH, {}))
+    return torch.utils.data.default_collate([pairs[i] for i in range(count)])
+
+
+@pytest.mark.parametrize("term", list(BOTH))
+def test_every_term_alone_reaches_the_decoder(observed, term):
+    found = recipe(observed, (Stage("alone", 1, {term: 1.0}, {"decoder": 1e-3}),))
+    losses = found.losses(batch(found), found.stages[0])
+    assert list(losses) == [term]
+    gradients = torch.autograd.grad(losses[term], list(found.decoder.parameters()))
+    assert all(gradient.abs().max() > 0 for gradient in gradients)
+
+
+def test_terms_and_losses_have_the_same_names(observed):
+    check(recipe(observed))
+    assert set(SYNTHETIC) < set(BOTH)
+
+
+def test_the_loss_falls_in_every_stage(observed, tmp_path):
+    found = recipe(observed, stages(60, 30, 1e-2), drawn=0.25)
+    train(found, tmp_path, settings(batch=16, log_every=10, warmup=2, decay=0.0), console=quiet())
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    for stage, term, share in (("synthetic", "loss", 0.9), ("both", "moments", 0.9), ("both", "loss", 1)):
+        values = [float(row[term]) for row in rows if row["stage"] == stage]
+        assert values[-1] < share * values[0], (stage, term, values)
+
+
+def test_faces_become_like_their_photos(observed):
+    """The same few photos, views and lamps again and again: what the random network sees otherwise is mostly noise."""
+    found, values = recipe(observed), []
+    items, optimizer = batch(found, 4), torch.optim.Adam(found.decoder.parameters(), 3e-3)
+    for _ in range(25):
+        torch.manual_seed(0)
+        loss = found.losses(items, Stage("alone", 1, {"identity": 1.0}, {}))["identity"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        values.append(loss.item())
+    assert values[-1] < 0.93 * values[0], values
+
+
+def test_two_runs_with_one_seed_agree_and_the_frozen_network_is_not_kept(observed, tmp_path):
+    for run in ("one", "two"):
+        found = recipe(observed, stages(3, 4, 1e-3), drawn=0.5)
+        train(found, tmp_path / run, settings(), console=quiet())
+    one, two = (checkpoint.load(tmp_path / run / CHECKPOINT)[0] for run in ("one", "two"))
+    assert one.keys() == two.keys() and all(one[key].equal(two[key]) for key in one)
+    assert all(key.split(".", 1)[1].startswith(("decoder.", "layers", "last")) or ".decoder." in key for key in one)
+    frozen = network().state_dict()
+    assert all(value.equal(frozen[key]) for key, value in found.recogniser.state_dict().items())
+
+
+def test_codes_come_back_from_pictures_of_faces(observed):
+    """Of toy faces that training did not see, in one light; what ships is measured on photos."""
+    found, generator = recipe(observed), torch.Generator().manual_seed(1)
+    codes = [torch.randn(300, count, generator=generator) for count in (6, 5)]
+    with torch.no_grad():
+        image = as_seen(found.booth.portrait(found.model(*codes)))
+        features, true = found.recogniser(image), torch.cat(codes, 1)
+    optimizer = torch.optim.Adam(found.decoder.parameters(), 3e-3, weight_decay=1e-3)
+    for _ in range(200):
+        loss = code_distance(torch.cat(found.decoder(features[20:]), 1), true[20:]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        answer, face = torch.cat(found(image[:20]), 1), found.reconstruct(image[:20])
+    distances = (answer[:, None] - true[None, :20]).square().sum(-1)
+    assert (distances.argmin(1) == torch.arange(20)).float().mean() > 0.5
+    assert distances.diagonal().mean() < 0.6 * true[:20].square().sum(1).mean()
+    torch.testing.assert_close(face.vertices, found.model(answer[:, :6], answer[:, 6:]).vertices)
+
+
+def test_one_view_is_frontal_and_loopback_still_turns_the_head(observed):
+    found = recipe(observed, views=1)
+    drawn = []
+    photograph = found.booth.photograph
+    found.booth.photograph = lambda face, turn, distance: drawn.append(turn) or photograph(face, turn, distance)
+    losses = found.losses(batch(found, 4), replace(found.stages[1], terms={"identity": 1.0, "loopback": 1.0}))
+    turns = drawn[0].unflatten(0, (4, 2))
+    assert turns[:, 0].equal(torch.eye(3).expand(4, 3, 3)) and (turns[:, 1] - torch.eye(3)).abs().amax((1, 2)).min() > 0
+    assert losses["identity"].isfinite()
+    found.losses(batch(found, 4), replace(found.stages[1], terms={"identity": 1.0}))
+    found.views = 3
+    found.losses(batch(found, 4), replace(found.stages[1], terms={"loopback": 1.0}))
+    found.losses(batch(found, 4), found.stages[1])
+    assert [len(turn) for turn in drawn] == [8, 4, 4, 12]
+
+
+def test_moments_see_all_photos_and_the_renderer_a_share(observed):
+    found, stage = recipe(observed, drawn=0.25), Stage("x", 1, {"moments": 1.0, "identity": 1.0}, {})
+    items = batch(found)
+    whole = recipe(observed).losses(items, stage)
+    part = found.losses(items, stage)
+    assert part["moments"].equal(whole["moments"]) and not part["identity"].equal(whole["identity"])
+    few, all_drawn = {key: values[:2] for key, values in items.items()}, recipe(observed)
+    torch.manual_seed(1)
+    first = found.losses(items, stage)["identity"]
+    torch.manual_seed(1)
+    again = all_drawn.losses(few, replace(stage, terms={"identity": 1.0}))["identity"]
+    assert again.item() == pytest.approx(first.item(), rel=1e-5)
+
+
+def test_pictures_are_photo_face_and_turned_face(observed):
+    found = recipe(observed).eval()
+    items = batch(found, 3)
+    with torch.no_grad():
+        image = found.pictures(items)
+    assert image.shape == (3, SIZE, 3 * SIZE, 3) and 0 <= image.min() and image.max() <= 1.5
+    assert found.pictures({"features": items["features"]}) is None
+
+
+def photos(folder, count=3):
+    """Pictures with a dot at each of the five points, and a listing of them."""
+    (folder / "sfhq").mkdir(parents=True)
+    points = np.zeros((count, 478, 3), np.float32)
+    points[:, 263, 0] = 60.0
+    places = np.array([[70, 60], [110, 62], [92, 85], [76, 104], [106, 105]], np.float32)
+    names = []
+    for k in range(count):
+        mine = places + 3 * k
+        points[k, [468, 473, 4, 61, 291], :2] = mine
+        image = np.full((160, 180, 3), 40, np.uint8)
+        for number, (x, y) in enumerate(mine):
+            cv2.circle(image, (round(float(x)), round(float(y))), 7, (0, 60 + 40 * number, 255), -1)
+        names.append(f"{k}.png")
+        cv2.imwrite(str(folder / "sfhq" / names[-1]), image)
+    return Listing(folder, "sfhq", names, points)
+
+
+def test_photos_are_seen_once_aligned_and_mirrored(tmp_path):
+    listing, recogniser, seen = photos(tmp_path), network(), []
+    follow = lambda steps, count: (seen.append(row) or row for row in steps)
+    first = seen_photos(tmp_path / "o", recogniser, [listing], follow=follow)
+    again = seen_photos(tmp_path / "o", recogniser, [listing], follow=follow)
+    assert seen == [0, 1, 2] and first.features.shape == (3, 4, FEATURES)
+    np.testing.assert_array_equal(first.features, again.features)
+    np.testing.assert_array_equal(first.crops, again.crops)
+    np.testing.assert_allclose(np.linalg.norm(first.features, axis=-1), 1, atol=1e-5)
+    right_eye, left_eye = (np.asarray(recogniser.template)[k].astype(int) for k in (0, 1))
+    crop = first.crops[1].astype(int)
+    assert abs(crop[right_eye[1], right_eye[0]] - [255, 60, 0]).max() < 70  # every dot has its own green
+    assert abs(crop[left_eye[1], left_eye[0]] - [255, 100, 0]).max() < 70
+    image = cv2.cvtColor(cv2.imread(str(tmp_path / "sfhq/1.png")), cv2.COLOR_BGR2RGB)
+    flipped = (five(listing.points[1]) * [-1, 1] + [180, 0])[[1, 0, 2, 4, 3]]
+    mirrored = aligned(np.ascontiguousarray(image[:, ::-1]), flipped, recogniser)
+    tensor = torch.from_numpy(mirrored).permute(2, 0, 1)[None] / 255
+    np.testing.assert_allclose(first.features[1, 1], recogniser(tensor)[0], atol=1e-5)
+    seen_photos(tmp_path / "o", network(1), [listing], follow=follow)
+    assert seen == [0, 1, 2] * 2  # another network has to look for itself
+
+
+def test_steep_profiles_are_left_out_and_a_broken_photo_is_named(tmp_path):
+    listing = photos(tmp_path)
+    listing.points[2, 263] = [10, 0, 60]
+    assert len(seen_photos(tmp_path / "o", network(), [listing]).features) == 2
+    (tmp_path / "sfhq/0.png").write_bytes(b"no picture")
+    with pytest.raises(AssetError, match="0.png"):
+        seen_photos(tmp_path / "p", network(), [listing])
+
+
+def test_items_follow_from_seed_and_number_and_targets_are_unspoiled(observed):
+    faces, _ = observed
+    features = np.arange(5 * 4, dtype=np.float32).reshape(5, 4, 1)
+    crops = np.zeros((5, 2, 2, 3), np.uint8)
+    crops[:, 0, 0] = 9
+    pairs = Pairs(faces, SeenPhotos(features, crops, np.arange(1, 6) / 5), 3, 100)
+    items = [pairs[i] for i in range(100)]
+    for i in (0, 7, 99):
+        assert all(np.array_equal(pairs[i][key], items[i][key]) for key in items[i])
+    versions = np.array([item["photo"][0] % 4 for item in items])
+    targets = np.array([item["target"][0] for item in items])
+    assert set(versions) == {0, 1, 2, 3}
+    np.testing.assert_array_equal(targets % 4, versions % 2)
+    np.testing.assert_array_equal(targets // 4, [item["photo"][0] // 4 for item in items])
+    assert all(item["image"][0, int(version) % 2, 0] == 9 for item, version in zip(items, versions))
+    assert set(Pairs(faces, None, 3, 10)[0]) == {"features", "identity", "albedo"}
+
+
+def outside():
+    """The toy head as a model of others, with colours and the 68 landmarks at vertices."""
+    head = toy.head()
+    skin = head.topology("base")
+    table = skin.landmarks["68"].vertices[:, 0].astype(np.int32)
+    random = np.random.default_rng(0)
+    colors = Colors(random.uniform(0.3, 0.6, (len(head.mean), 3)), 0.05 * random.standard_normal((4, len(head.mean), 3)), "srgb")
+    return OutsideModel("toy", "made up", head.mean, head.identity, head.expression, skin.faces, "weight", landmarks68=table, albedo=colors)
+
+
+def test_a_model_of_others_takes_the_place_of_the_one_that_ships():
+    other = outside()
+    surface, model = topology_of(other), Expressionless.outside(other)
+    assert model.codes == {"identity": 6, "albedo": 4} and model.licence == "made up"
+    code = np.random.default_rng(1).standard_normal(4)
+    face = model(torch.zeros(6), torch.from_numpy(code).float())
+    np.testing.assert_allclose(face.albedo, other.albedo.decode(code), atol=1e-5)
+    points = surface.landmarks["5"].points(other.mean)
+    own = toy.head().topology("base").landmarks["5"].points(toy.head().mean)
+    assert np.linalg.norm(points - own, axis=1).max() < 25  # eyes are seen by their corners, not by their irises
+    assert points[0, 0] < 0 < points[1, 0] and points[3, 0] < 0 < points[4, 0] and points[0, 1] > points[2, 1] > points[3, 1]
+    booth = Booth(surface, surface.landmarks["5"], network().template, SIZE)
+    found = Genova2018(network(), model, booth, (Stage("both", 1, BOTH, {"decoder": 1e-3}),))
+    items = {"features": torch.randn(4, FEATURES), "photo": torch.randn(4, FEATURES), "target": torch.randn(4, FEATURES),
+             "identity": torch.randn(4, 6), "albedo": torch.randn(4, 4)}  # fmt: skip
+    assert all(value.isfinite() for value in found.losses(items, found.stages[0]).values())
+
+
+def test_a_model_without_colours_or_without_eyes_is_refused(tmp_path):
+    from likeness.assets import pca
+
+    with pytest.raises(AssetError, match="no colours"):
+        Expressionless.outside(replace(outside(), albedo=None))
+    table = outside().landmarks68.copy()
+    table[30] = -1
+    assert "5" not in topology_of(replace(outside(), landmarks68=table)).landmarks
+    pca.write(tmp_path / "x.npz", replace(outside(), landmarks68=None))
+    with pytest.raises(AssetError, match="mouth corners are not known"):
+        face_model(tmp_path / "x.npz", network())
+
+
+@pytest.mark.parametrize("wrong", [{"drawn": 0.0}, {"views": 0}, {"settings": replace(Config().settings, accumulate=2)}])
+def test_the_command_refuses_what_it_cannot_do(wrong, tmp_path):
+    with pytest.raises(UsageError):
+        genova2018(replace(Config(output=tmp_path), **wrong))
