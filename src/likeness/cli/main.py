@@ -56,6 +56,8 @@ COMMANDS = {
     "train repack": Command("regressor", "Repack", "repack", "write a regressor's file again in today's form"),
     "train trust": Command("fit_trust", "Trust", "trust", "measure how far the regressor's answers are off"),
     "train decoder": Command("regressor", "Decoder", "decoder", "export the face model's decoder"),
+    "ablate": Command("ablations", "Ablate", "ablate", "variants of a recipe's training, compared over seeds"),
+    "results": Command("results", "Results", "results", "write the pages on trained recipes from files of numbers"),
     "evaluate model": Command("build", "EvaluateModel", "evaluate_model", "measure the face model against ICT"),
     "evaluate fit": Command("evaluate_fit", "EvaluateFit", "evaluate_fit", "measure fits of photos, renders and a scan"),
     "evaluate finder": Command("evaluate_finder", "EvaluateFinder", "evaluate_finder", "measure the face finder"),

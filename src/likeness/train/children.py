@@ -154,7 +154,7 @@ def _over(child: _Running) -> bool:
         child.process.returncode = os.waitstatus_to_exitcode(status)
         path = child.task.folder / SPENT
         spent = _read(path)
-        _write(path, spent | {child.call.name: spent.get(child.call.name, 0.0) + usage.ru_utime + usage.ru_stime})
+        write(path, spent | {child.call.name: spent.get(child.call.name, 0.0) + usage.ru_utime + usage.ru_stime})
     return bool(found)
 
 
@@ -163,7 +163,7 @@ def _ended(child: _Running, waiting: list[Task], undone: dict[str, str], tell: C
     task, call, code = child.task, child.call, child.process.returncode
     if code == 0:
         entry = {"command": list(call.command[1:]), "cpu": round(_read(task.folder / SPENT)[call.name], 2)}
-        _write(task.folder / DONE, done(task.folder) | {call.name: entry})
+        write(task.folder / DONE, done(task.folder) | {call.name: entry})
     child.lock.close()
     if code:
         undone[task.name] = f"{call.name} failed ({code}): {_last_line(task.folder / OUTPUT)}"
@@ -209,8 +209,9 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _write(path: Path, document: Any) -> None:
-    """Beside, then renamed: whoever reads it finds a whole file."""
+def write(path: Path, document: Any) -> None:
+    """A JSON file, written beside and renamed: whoever reads it finds a whole one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
     beside.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     os.replace(beside, path)
