@@ -107,9 +107,7 @@ def make(
     model = builtin.load()
     topology = model.topology()
     dense = topology.landmarks["dense"]
-    fixed, path = CHOSEN[JAW:], np.array(OUTLINE)
-    begin = int(np.flatnonzero(path == CHOSEN[0])[0])
-    path = np.roll(path, -begin)[::-1]  # from the subject's right temple along the chin to the left one, and over the forehead
+    fixed, path = CHOSEN[JAW:], np.array([*OUTLINE, OUTLINE[0]])
     places = (Embedding(dense.vertices[rows], dense.weights[rows]) for rows in (fixed, path))
     face = FaceParts(LinearModel.of(model), AlbedoDecoder(albedo.load(), topology), topology, *places)
     return Tewari2018(face, build(backbone, CROP_SIZE), correctives, codes, chart=chart, stages=stages)
