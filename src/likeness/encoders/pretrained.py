@@ -67,7 +67,8 @@ def load(backbone: Backbone, path: Path) -> Loaded:
     if lacking:
         raise AssetError(
             f"{path}: no weights of a {kind}: {len(lacking)} of its {len(names)} tensors are missing, first "
-            f"{lacking[0]!r}; torchvision's names of the same architecture are needed, the file begins with {next(iter(found))!r}"
+            f"{lacking[0]!r}; torchvision's names of the same architecture are needed, "
+            f"the file begins with {next(iter(found))!r}"
         )
     for here, there in names.items():
         if there in found and found[there].shape != own[here].shape:
