@@ -22,19 +22,21 @@ from likeness.encoders.parameters import ParameterNetwork
 from likeness.encoders.recognition import templates
 from likeness.encoders.recognition.interface import Recognition
 from likeness.errors import AssetError, UsageError
+from likeness.geometry import harmonics
 from likeness.geometry.cameras import project
 from likeness.geometry.rotation import from_axis_angle, from_euler, to_euler
 from likeness.geometry.sparse import Sparse
 from likeness.models.albedo import AlbedoDecoder
 from likeness.models.linear import LinearModel
 from likeness.models.multilevel import GeometryCorrectives, MultilevelModel, ReflectanceCorrectives, upsampling
+from likeness.runtime.draw import rendered
 from likeness.runtime.reconstruct import RESULT_FILES, reconstruct
 from likeness.runtime.systems import tewari2018
 from likeness.runtime.systems.card import Card, Graph, from_metadata, to_metadata
 from likeness.runtime.systems.load import load
 from likeness.runtime.systems.pose import Poser
 from likeness.train.export_system import GenovaGraph, TewariGraph, Upsampling, export_genova, export_tewari
-from likeness.types import Landmarks, View
+from likeness.types import Landmarks, Light, View
 
 CODES, NODES, CHART = 12, 80, 16
 
@@ -136,13 +138,13 @@ def test_files_are_small_and_hold_no_large_floats(files):
 
 def test_long_rows_of_a_sparse_matrix_are_applied_as_short_ones():
     random = np.random.default_rng(0)
-    rows = np.concatenate([[0, 0, 1, 2], np.repeat([3, 4], 7)])  # row 5 is empty
-    columns = np.concatenate([[0, 3, 8, 2], np.tile(np.arange(7), 2)])
-    values = np.concatenate([random.random(4), np.tile(random.random(7), 2)])
-    matrix = Sparse.gathered(rows, columns, values, (6, 9))
+    rows = np.concatenate([[0, 0, 1, 2], np.repeat([3, 4, 6], 7)])  # row 5 is empty; 3 and 4 are alike
+    columns = np.concatenate([[0, 3, 8, 2], np.tile(np.arange(7), 3)])
+    values = np.concatenate([random.random(4), np.tile(random.random(7), 2), random.random(7)])
+    matrix = Sparse.gathered(rows, columns, values, (7, 9))
     nodes = torch.randn(1, 9, 3, generator=torch.Generator().manual_seed(0))
     layer = Upsampling(matrix)
-    assert layer.wholes.shape == (1, 9)
+    assert layer.wholes.shape == (2, 9)
     torch.testing.assert_close(layer(nodes), matrix.apply(nodes))
 
 
@@ -240,6 +242,23 @@ def test_a_face_of_tewari_has_two_levels(files, portrait, head):
     assert len(dense.vertices) > grid and np.linalg.norm(places, axis=1).max() < 1
 
 
+def test_a_face_is_drawn_in_its_light(files, portrait):
+    (face,) = reconstruct(portrait, system=load(str(files["tewari"]), "base"))
+    even = np.zeros((9, 3))
+    even[0] = 0.5 / harmonics.CONSTANTS[0]
+    plain, coverage = replace(face, light=Light(even)).drawn()
+    inside = coverage[..., 0] == 1
+    texture = rendered(face.vertices, face.topology.triangles, face.view, face.topology.uv, color.decode(face.texture))[0]
+    np.testing.assert_allclose(plain[inside], texture[inside] / 2, atol=1e-5)
+    even[3] = 0.4  # light from the right of the camera
+    side = replace(face, light=Light(even)).drawn()[0]
+    columns = np.arange(side.shape[1]) > np.median(np.nonzero(inside)[1])
+    assert (side - plain)[inside & columns].mean() > 0.01 > -0.01 > (side - plain)[inside & ~columns].mean()
+    (resting,) = reconstruct(portrait, system=load(str(files["genova"]), "base"))
+    with pytest.raises(ValueError, match="finds no light"):
+        resting.drawn()
+
+
 def test_light_of_a_turned_photo_is_turned(files, portrait):
     system = load(str(files["tewari"]), "base")
     (face,) = reconstruct(portrait, system=system)
@@ -249,8 +268,6 @@ def test_light_of_a_turned_photo_is_turned(files, portrait):
     size = face.image.shape[0]
     quarter = np.array([[0.0, 1, 0], [-1, 0, size], [0, 0, 1]]) @ face.crop.photo_from_crop  # pixels of the turned photo
     turned = tewari2018.estimate(graph(face.crop.image), replace(face.crop, photo_from_crop=quarter), turn.shape[:2])
-    from likeness.geometry import harmonics
-
     normals = np.eye(3)
     quarter_turn = turned.view.rotation @ upright.view.rotation.T
     np.testing.assert_allclose(

@@ -75,7 +75,8 @@ class Benchmark:
     """Rendered clips, and at most twice as many recorded ones (test only)."""
     methods: tuple[str, ...] = ("likeness", "given", "mean", "true")
     """Rows of our own: likeness, given (its box is the true one), fit (analysis by synthesis, seconds a picture), mean
-    (the mean face), true (the face model fitted to the truth). Ratios need mean."""
+    (the mean face), true (the face model fitted to the truth), genova2018 and tewari2018 (the papers' systems that ship). Ratios
+    need mean."""
     slow: int = 16
     """At most so many pictures of a set for methods that take seconds a picture."""
     embeddings: Path | None = None

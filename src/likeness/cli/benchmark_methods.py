@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from likeness.evaluate.benchmark.items import Answer, Drawing, Item, Method
     from likeness.fit.photo.result import FittedFace
     from likeness.runtime.reconstruct import Reconstruction, System
+    from likeness.runtime.systems.face import SystemFace
 
 COVERED = 0.99
 """Share of a pixel that a face must cover for the pixel to be compared."""
@@ -82,9 +83,23 @@ def fit_method(system: System, slow: int) -> Method:
     return Method("fit", lambda item: answer_of_fit(fitter.fitted(reconstructed(system, item))), about, sets, most=slow)
 
 
+def trained_method(name: str) -> Callable[[System, int], Method]:
+    """Makes the row of a paper's system as it was trained (`likeness reconstruct --system`); faces are found by ours."""
+
+    def make(system: System, slow: int = 0) -> Method:
+        from likeness.evaluate.benchmark.items import Method
+        from likeness.runtime.systems.load import load
+
+        trained = load(name, system.level)
+        about = f"`likeness reconstruct --system {name}`: the compact system of the paper, on faces that our finder found."
+        return Method(name, lambda item: answer_of_system(reconstructed(trained, item)), about)
+
+    return make
+
+
 MAKERS: dict[str, Callable[[System, int], Method]] = {
     "likeness": found_method, "given": given_method, "fit": fit_method, "mean": mean_method,
-    "true": true_method,
+    "true": true_method, "genova2018": trained_method("genova2018"), "tewari2018": trained_method("tewari2018"),
 }  # fmt: skip
 """Name on the command line -> (system, most pictures of a slow method) -> the row."""
 
@@ -137,6 +152,19 @@ def drawing_of(face: Reconstruction) -> Drawing:
     surface, coverage = rendered(face.vertices, face.topology.triangles, view, face.topology.uv, texture)
     shown = color.encode(surface + (1 - coverage) * color.decode(face.image))
     return Drawing(shown / 255.0, coverage[..., 0] > COVERED)
+
+
+def answer_of_system(face: SystemFace) -> Answer:
+    """A trained system's face as any method's answer: its texture is albedo, and it is drawn in the light that it found, if any."""
+    from likeness import color
+    from likeness.evaluate.benchmark.items import Drawing
+
+    def drawing() -> Drawing:
+        surface, coverage = face.drawn()
+        shown = color.encode(np.clip(surface + (1 - coverage) * color.decode(face.image), 0, 1))
+        return Drawing(shown / 255.0, coverage[..., 0] > COVERED)
+
+    return replace(answer_of(face), drawing=None if face.light is None else drawing)
 
 
 def answer_of_fit(found: FittedFace) -> Answer:

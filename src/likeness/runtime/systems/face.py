@@ -16,6 +16,9 @@ from likeness.export import codes as code_files
 from likeness.export import environment, gltf
 from likeness.export.asset import Asset
 from likeness.export.textures import to_png
+from likeness.geometry import harmonics
+from likeness.geometry.mesh import vertex_normals
+from likeness.runtime.draw import rendered
 from likeness.runtime.reconstruct import TEXTURE_SIZE, Reconstruction
 from likeness.runtime.systems.card import Card
 from likeness.types import Light
@@ -69,6 +72,24 @@ class SystemFace(Reconstruction):
         for corner in np.rint(self.topology.uv[inside] * TEXTURE_SIZE * 16 - 8).astype(np.int32):
             cv2.fillConvexPoly(mask, corner, 1, shift=4)
         return mask > 0
+
+    def drawn(self) -> tuple[np.ndarray, np.ndarray]:
+        """The face in the light that the system found, as its photo would show it.
+
+        Returns:
+            Linear RGB (H, W, 3), zero where the face is not, and its share of each pixel (H, W, 1).
+
+        Raises:
+            ValueError: When the system finds no light.
+        """
+        if self.light is None:
+            raise ValueError(f"{self.card.system} finds no light; draw `vertices` with `texture` in one of your own")
+        triangles = self.topology.triangles
+        normals = vertex_normals(self.vertices.astype(np.float64), triangles) @ np.asarray(self.view.rotation).T
+        shade = np.maximum(harmonics.shade(normals, self.light.harmonics), 0)
+        surface, coverage = rendered(self.vertices, triangles, self.view, self.topology.uv, color.decode(self.texture))
+        lit, _ = rendered(self.vertices, triangles, self.view, shade, None)
+        return surface * lit / np.maximum(coverage, 1e-6), coverage
 
     def asset(self, textured: bool = True) -> Asset:
         """As for every reconstruction, with the system's notice; at rest where the system knows no expression."""
