@@ -323,3 +323,14 @@ def test_graphs_that_are_no_systems_are_refused(tmp_path):
         load(str(tmp_path / "x.onnx"))
     with pytest.raises(UsageError, match="no level"):
         load("genova2018", "ultra")
+
+
+def test_models_describes_a_system(files, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["models", str(files["tewari"])])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0 and "tewari2018" in said and "research only" in said and f"{CODES} geometry" in said
+    with pytest.raises(SystemExit):
+        main(["models", str(files["genova"])])
+    said = capsys.readouterr().out
+    assert "cut by five points" in said and "research only" not in said and "steps    0" in said

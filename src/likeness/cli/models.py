@@ -16,7 +16,7 @@ class Models:
     """List the files of numbers inside the package and the face models that can be read, or describe one of those."""
 
     file: tyro.conf.Positional[Path | None] = None
-    """A face model of others: a file, or a checkout of ICT-FaceKit."""
+    """A face model of others: a file, or a checkout of ICT-FaceKit; or a trained system, an .onnx file."""
     digests: bool = False
     """Print the SHA-256 of each file that ships too."""
 
@@ -26,6 +26,9 @@ def models(config: Models) -> int:
     from likeness.assets.catalogue import SHIPPED, SOURCES, digest
     from likeness.errors import AssetError
 
+    if config.file is not None and config.file.suffix == ".onnx":
+        _describe_system(config.file)
+        return 0
     if config.file is not None:
         from likeness.assets import readable
 
@@ -59,6 +62,22 @@ def _list_readable() -> None:
         show(f"  {entry.name}: {entry.files}")
         show(f"    licence  {entry.licence}")
         show(f"    from     {entry.origin}")
+
+
+def _describe_system(path: Path) -> None:
+    """Print what the file of a trained system says about itself."""
+    from likeness.runtime.systems.card import Graph
+
+    card = Graph(path).card
+    show(f"{card.system}, a trained system (`likeness reconstruct --system {path}`)")
+    show(f"  paper    {card.paper}")
+    show(f"  licence  {card.licence}")
+    show(f"  use      {'research only: it learned from data that allows no more' if card.research else 'as the licence says'}")
+    show(f"  learned  from {'; '.join(card.sources)}")
+    show(f"  sees     {card.crop} x {card.crop} px, cut by {'five points' if card.template else 'the box of its landmarks'}")
+    show(f"  answers  {', '.join(f'{length} {name}' for name, length in card.codes.items())}")
+    for name, value in card.facts.items():
+        show(f"  {name:<8} {value}")
 
 
 def _describe(model: Any) -> None:
