@@ -133,9 +133,9 @@ class Genova2018(Recipe):
         losses, terms = {}, stage.terms
         if "parameter" in terms:
             true = IdentityCodes(batch["identity"], batch["albedo"])
-            losses["parameter"] = parameter_distance(self.decoder(batch["features"]), true).mean()
+            losses["parameter"] = parameter_distance(self._codes(batch["features"]), true).mean()
         if terms.keys() & {"moments", "identity", "loopback"}:
-            codes = self.decoder(batch["photo"])
+            codes = self._codes(batch["photo"])
         if "moments" in terms:
             losses["moments"] = batch_distribution(*codes)
         if terms.keys() & {"identity", "loopback"}:
@@ -145,8 +145,12 @@ class Genova2018(Recipe):
         if "identity" in terms:
             losses["identity"] = unlikeness_of_views(batch["target"][:count], seen[:, : self.views]).mean()
         if "loopback" in terms:
-            losses["loopback"] = parameter_distance(self.decoder(seen[:, -1]), codes).mean()
+            losses["loopback"] = parameter_distance(self._codes(seen[:, -1]), codes).mean()
         return losses
+
+    def _codes(self, features: Tensor) -> IdentityCodes:
+        """What features are decoded to, in single precision also where networks compute in half of it."""
+        return IdentityCodes(*(code.float() for code in self.decoder(features)))
 
     def _seen(self, codes: IdentityCodes, compared: bool, looped: bool) -> Tensor:
         """What the network says, (B, n, F), about pictures of faces: `views` to be compared, the last in a random pose."""
@@ -154,10 +158,12 @@ class Genova2018(Recipe):
         poses = [self.booth.frontal(count) if frontal else self.booth.poses(count) for _ in range(self.views if compared else 0)]
         if looped and (frontal or not compared):
             poses.append(self.booth.poses(count))
-        face = self.model(*codes)
-        many = Face(*(v[:, None].expand(-1, len(poses), -1, -1).flatten(0, 1) for v in (face.vertices, face.neutral, face.albedo)))
         turn, distance = (torch.stack(values, 1).flatten(0, 1) for values in zip(*poses))
-        image = self.booth.photograph(many, turn, distance)
+        with torch.autocast(codes.identity.device.type, enabled=False):  # tenths of a millimetre need single precision
+            face = self.model(*codes)
+            parts = (face.vertices, face.neutral, face.albedo)
+            many = Face(*(part[:, None].expand(-1, len(poses), -1, -1).flatten(0, 1) for part in parts))
+            image = self.booth.photograph(many, turn, distance)
         return self.recogniser(as_seen(image)).unflatten(0, (count, len(poses)))
 
     def pictures(self, batch: Batch) -> Tensor | None:
