@@ -14,11 +14,9 @@ from likeness.errors import OutputError, PhotoError, UsageError
 from likeness.export.codes import from_bytes
 from likeness.fit.photo import observe as watching
 from likeness.fit.photo.evidence import gather, inside
-from likeness.fit.photo.result import FIT_FILES, turned_light
+from likeness.fit.photo.result import FIT_FILES
 from likeness.fit.photo.synthesis import STEPS
-from likeness.geometry import harmonics
 from likeness.geometry.cameras import project
-from likeness.geometry.rotation import from_euler
 from likeness.runtime.reconstruct import System
 from likeness.types import Landmarks, View
 
@@ -132,11 +130,3 @@ def test_evidence_moves_everything_to_the_square():
     np.testing.assert_allclose(found.view.principal, [32, 32])
     assert np.isinf(gather(image, answer, size=64).sigma).all()
     assert not inside(found.photo_from_crop, (10, 10), 64).any() and inside(np.eye(3), (64, 64), 64)[1:-1, 1:-1].all()
-
-
-def test_light_turns_with_its_frame():
-    light = np.random.default_rng(3).standard_normal((9, 3))
-    turn = from_euler(np.float64(0.4), np.float64(-0.3), np.float64(1.0))
-    normals = np.random.default_rng(4).standard_normal((50, 3))
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    np.testing.assert_allclose(harmonics.shade(normals, turned_light(light, turn)), harmonics.shade(normals @ turn.T, light), atol=1e-9)

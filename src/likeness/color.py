@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from likeness.arrays import namespace
 
 LUMINANCE = np.float32([0.2126, 0.7152, 0.0722])
 """Brightness of linear RGB (IEC 61966-2-1): `image @ LUMINANCE`."""
+_BLOCK = 1 << 18
 _TABLE = np.arange(256, dtype=np.float64) / 255
 
 
@@ -28,9 +30,23 @@ def srgb_from_linear(image: Any) -> Any:
 
 def decode(image: np.ndarray) -> np.ndarray:
     """A stored picture, uint8 sRGB of any shape, as linear RGB float32 in [0, 1]."""
-    return linear_from_srgb(_TABLE).astype(np.float32)[image]
+    table, image = linear_from_srgb(_TABLE).astype(np.float32), np.asarray(image)
+    result = np.empty(image.shape, np.float32)
+    for values, stored in _blocks(result, image):
+        values[:] = table[stored]
+    return result
 
 
 def encode(image: np.ndarray) -> np.ndarray:
     """Linear RGB in [0, 1] as a picture to store, uint8 sRGB, rounded to nearest."""
-    return np.rint(srgb_from_linear(np.asarray(image, np.float32)) * 255).astype(np.uint8)
+    image = np.asarray(image, np.float32)
+    result = np.empty(image.shape, np.uint8)
+    for stored, values in _blocks(result, image):
+        stored[:] = np.rint(srgb_from_linear(values) * 255)
+    return result
+
+
+def _blocks(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+    """Parts of arrays of one shape, the first of them writable: what is computed on the way takes little memory then."""
+    flat = [array.reshape(-1) for array in arrays]
+    return (tuple(array[start : start + _BLOCK] for array in flat) for start in range(0, flat[0].size, _BLOCK))

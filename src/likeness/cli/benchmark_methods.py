@@ -173,7 +173,7 @@ def answer_of_fit(found: FittedFace) -> Answer:
     from likeness.fit.photo.result import albedo_texture, drawn
 
     def texture() -> np.ndarray:
-        return color.encode(albedo_texture(found).astype(np.float32))
+        return albedo_texture(found)
 
     def drawing() -> Drawing:
         evidence = found.evidence

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from likeness.fit.photo.result import FittedFace
     from likeness.fit.photo.surface import Surface
     from likeness.runtime.reconstruct import System
-    from likeness.types import Landmarks
+    from likeness.types import Landmarks, View
 
 GIVEN_SPREAD = 0.015
 """Spread of landmarks that a user gives, in sides of the box about them: a careful hand. Ours."""
@@ -88,11 +89,11 @@ def fit(config: Fit, system: System | None = None, fitter: Fitter | None = None)
     if config.landmarks is not None and len(paths) > 1:
         raise UsageError(f"--landmarks belongs to one photo, but {len(paths)} are given")
     given = None if config.landmarks is None else read_landmarks(config.landmarks)
-    from likeness.runtime.reconstruct import shipped
+    from likeness.cli.memory import give_back
     from likeness.runtime.write import check_writable
 
     check_writable(config.output)
-    system = system or shipped(config.level)
+    system = system or shipped_parts(config.level)
     fitter = fitter or Fitter.shipped(system)
     if config.person is not None:
         fitter = _of_person(fitter, config.person)
@@ -100,9 +101,26 @@ def fit(config: Fit, system: System | None = None, fitter: Fitter | None = None)
     def one(path: Path, folder: Path) -> list[dict[str, Any]]:
         with _progress() as tell:
             faces = fitter.faces(path, config, given, tell)
+        give_back()
         return write_faces(faces, folder, lambda face: face.files(formats))
 
     return batch(paths, config.output, config.overwrite, one, {"level": config.level, "formats": formats, "fit": True})
+
+
+def shipped_parts(level: str) -> System:
+    """What ships, without the decoder's graph: the face model itself is there for the fit, and a second one would take 20 MB."""
+    from likeness.assets import builtin
+    from likeness.runtime.detect import find_faces
+    from likeness.runtime.encode import Encoder
+    from likeness.runtime.reconstruct import System
+
+    model = builtin.load()
+
+    def decode(codes: Mapping[str, np.ndarray], view: View) -> Any:
+        vertices = model.decode(codes["identity"], codes["expression"])
+        return SimpleNamespace(vertices=model.refine(vertices) if level == "dense" else vertices)
+
+    return System(find_faces, Encoder().encode, decode, model, level)
 
 
 @dataclass(frozen=True)

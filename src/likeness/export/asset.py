@@ -59,10 +59,20 @@ class Asset:
         """(V, 3) mm with the expression of the photo."""
         return self.positions + np.tensordot(np.asarray(self.weights, np.float32), self.targets, 1)
 
-    def compacted(self) -> Asset:
-        """The same surface without the vertices that no face uses; the order of the others stays."""
+    def still(self) -> Asset:
+        """The same without movements, which are most of its bytes."""
+        return replace(self, targets=self.targets[:0], target_names=(), weights=np.zeros(0, np.float32))
+
+    @property
+    def used(self) -> np.ndarray:
+        """(V,) bool: vertices that a face uses."""
         used = np.zeros(len(self.positions), bool)
         used[self.faces[self.faces >= 0]] = True
+        return used
+
+    def compacted(self) -> Asset:
+        """The same surface without the vertices that no face uses; the order of the others stays."""
+        used = self.used
         if used.all():
             return self
         new_from_old = np.cumsum(used) - 1
@@ -112,7 +122,10 @@ def from_builtin(
     neutral = model.mean + np.tensordot(np.asarray(identity, np.float32), model.identity[: len(identity)], 1)
     targets = model.expression
     if level == "dense":
-        neutral, targets = model.refine(neutral), model.refine(targets)
+        neutral, coarse = model.refine(neutral), targets
+        targets = np.empty((len(coarse), *neutral.shape), np.float32)
+        for fine, shape in zip(targets, coarse):  # one by one: together they would be there three times
+            fine[:] = model.refine(shape)
     return Asset(
         name=name,
         positions=neutral,

@@ -54,15 +54,15 @@ class Animation:
     translation: np.ndarray
 
 
-class _Buffer:
+class Buffer:
     """The binary chunk and the tables that point into it."""
 
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.views: list[dict[str, Any]] = []
-        self.accessors: list[dict[str, Any]] = []
+    def __init__(self, data: bytes = b"", views: Sequence[dict[str, Any]] = (), accessors: Sequence[dict[str, Any]] = ()) -> None:
+        self.data = bytearray(data)
+        self.views: list[dict[str, Any]] = list(views)
+        self.accessors: list[dict[str, Any]] = list(accessors)
 
-    def view(self, data: bytes, target: int | None = None) -> int:
+    def view(self, data: bytes | bytearray, target: int | None = None) -> int:
         """Append bytes, aligned to four; returns the number of their buffer view."""
         self.data += b"\0" * (-len(self.data) % 4)
         entry = {"buffer": 0, "byteOffset": len(self.data), "byteLength": len(data)}
@@ -111,9 +111,10 @@ def to_bytes(asset: Asset, animations: Sequence[Animation] = (), camera: View | 
         LikenessError: When numbers are not finite, or shapes do not fit.
     """
     _check(asset, animations)
-    asset = asset.compacted()
+    movements, used = asset, asset.used
+    asset = asset.still().compacted()
     triangles = triangulate(asset.faces)
-    buffer = _Buffer()
+    buffer = Buffer()
     primitive = {
         "attributes": _attributes(buffer, asset, triangles),
         "indices": _indices(buffer, triangles, len(asset.positions)),
@@ -121,10 +122,10 @@ def to_bytes(asset: Asset, animations: Sequence[Animation] = (), camera: View | 
         "mode": 4,
     }
     mesh: dict[str, Any] = {"name": asset.name, "primitives": [primitive]}
-    if len(asset.target_names):
-        primitive["targets"] = _targets(buffer, asset.targets)
-        mesh["weights"] = [round(float(weight), 6) for weight in asset.weights]
-        mesh["extras"] = {"targetNames": list(asset.target_names)}
+    if len(movements.target_names):
+        primitive["targets"] = _targets(buffer, movements.targets, used)
+        mesh["weights"] = [round(float(weight), 6) for weight in movements.weights]
+        mesh["extras"] = {"targetNames": list(movements.target_names)}
     document = {
         "asset": _provenance(asset),
         "scene": 0,
@@ -133,11 +134,11 @@ def to_bytes(asset: Asset, animations: Sequence[Animation] = (), camera: View | 
         "meshes": [mesh],
     }
     if animations:
-        document |= _moving(buffer, asset.name, animations, camera)
+        document |= moving(buffer, asset.name, animations, camera)
     document |= _material(buffer, asset.texture)
     document |= {"accessors": buffer.accessors, "bufferViews": buffer.views}
     document["buffers"] = [{"byteLength": len(buffer.data)}]
-    return _container(document, bytes(buffer.data))
+    return container(document, buffer.data)
 
 
 def _check(asset: Asset, animations: Sequence[Animation]) -> None:
@@ -151,6 +152,15 @@ def _check(asset: Asset, animations: Sequence[Animation]) -> None:
     for name, values in arrays.items():
         if values is not None and not np.isfinite(values).all():
             raise LikenessError(f"the {name} of {asset.name!r} are not all finite numbers; nothing was written")
+    check_movement(animations, movements)
+
+
+def check_movement(animations: Sequence[Animation], movements: int) -> None:
+    """Refuse movement that does not fit a face of so many morph targets.
+
+    Raises:
+        LikenessError: When shapes do not fit, numbers are not finite, or times do not increase.
+    """
     for entry in animations:
         frames = len(entry.times)
         values = np.concatenate([entry.weights.reshape(frames, -1), entry.rotation, entry.translation], 1)
@@ -164,8 +174,8 @@ HEAD, FACE, CAMERA = 1, 2, 3
 """Nodes of a moving face; node 0 brings the camera's frame to where the head is the origin."""
 
 
-def _moving(
-    buffer: _Buffer, name: str, animations: Sequence[Animation], camera: View | None
+def moving(
+    buffer: Buffer, name: str, animations: Sequence[Animation], camera: View | None
 ) -> dict[str, Any]:  # fmt: skip
     """Nodes, camera and animations of a moving face."""
     first = animations[0]
@@ -188,7 +198,7 @@ def _moving(
     return tables
 
 
-def _animation(buffer: _Buffer, entry: Animation) -> dict[str, Any]:
+def _animation(buffer: Buffer, entry: Animation) -> dict[str, Any]:
     times = buffer.numbers(entry.times, bounds=True)
     outputs = {
         "rotation": (HEAD, buffer.vectors(entry.rotation, target=None)),
@@ -202,7 +212,7 @@ def _animation(buffer: _Buffer, entry: Animation) -> dict[str, Any]:
     return {"name": entry.name, "samplers": samplers, "channels": channels}
 
 
-def _attributes(buffer: _Buffer, asset: Asset, triangles: np.ndarray) -> dict[str, int]:
+def _attributes(buffer: Buffer, asset: Asset, triangles: np.ndarray) -> dict[str, int]:
     normals = vertex_normals(asset.positions.astype(np.float64), triangles)
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     normals = np.where(lengths > 0.5, normals, [0.0, 0.0, 1.0])  # a vertex of triangles without area
@@ -215,24 +225,23 @@ def _attributes(buffer: _Buffer, asset: Asset, triangles: np.ndarray) -> dict[st
     return attributes
 
 
-def _indices(buffer: _Buffer, triangles: np.ndarray, count: int) -> int:
+def _indices(buffer: Buffer, triangles: np.ndarray, count: int) -> int:
     kind, component = ("<u2", UINT16) if count <= 0xFFFF else ("<u4", UINT32)  # 0xFFFF itself restarts primitives
     view = buffer.view(triangles.astype(kind).tobytes(), ELEMENT_ARRAY_BUFFER)
     return buffer.accessor(triangles.size, "SCALAR", component, bufferView=view)
 
 
-def _targets(buffer: _Buffer, targets: np.ndarray) -> list[dict[str, int]]:
-    """Morph targets; all sparse indices share one buffer view and all sparse values another."""
-    count = targets.shape[1]
+def _targets(buffer: Buffer, targets: np.ndarray, used: np.ndarray) -> list[dict[str, int]]:
+    """Morph targets of the vertices that are used; all sparse indices share one buffer view and all sparse values another."""
+    count = int(used.sum())
     kind, component = ("<u2", UINT16) if count <= 0x10000 else ("<u4", UINT32)
     width = np.dtype(kind).itemsize
-    rows = [np.flatnonzero((offsets**2).sum(-1) > STILL**2) for offsets in targets]
-    full = [len(moved) * (width + 12) >= 12 * count for moved in rows]
     indices, values = bytearray(), bytearray()
     accessors: list[dict[str, Any]] = []
-    for offsets, moved, dense in zip(targets, rows, full):
+    for offsets in (shape[used] for shape in targets):
+        moved = np.flatnonzero((offsets**2).sum(-1) > STILL**2)
         metres = (METRES * offsets).astype("<f4")
-        if dense:
+        if len(moved) * (width + 12) >= 12 * count:
             accessors.append({"values": metres} | _bounds(metres))
             continue
         kept = np.zeros_like(metres)
@@ -249,7 +258,7 @@ def _targets(buffer: _Buffer, targets: np.ndarray) -> list[dict[str, int]]:
             values += metres[moved].tobytes()
         accessors.append(entry)
     if indices:
-        index_view, value_view = buffer.view(bytes(indices)), buffer.view(bytes(values))
+        index_view, value_view = buffer.view(indices), buffer.view(values)
     numbers = []
     for entry in accessors:
         if "values" in entry:
@@ -262,7 +271,7 @@ def _targets(buffer: _Buffer, targets: np.ndarray) -> list[dict[str, int]]:
     return [{"POSITION": number} for number in numbers]
 
 
-def _material(buffer: _Buffer, texture: bytes | None) -> dict[str, Any]:
+def _material(buffer: Buffer, texture: bytes | None) -> dict[str, Any]:
     surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": ROUGHNESS}
     tables: dict[str, Any] = {}
     if texture is None:
@@ -291,10 +300,10 @@ def _provenance(asset: Asset) -> dict[str, Any]:
     return entry | ({"extras": extras} if extras else {})
 
 
-def _container(document: dict[str, Any], binary: bytes) -> bytes:
+def container(document: dict[str, Any], binary: bytearray) -> bytes:
     """The GLB container: header, JSON chunk padded with spaces, binary chunk padded with zeros."""
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     text += b" " * (-len(text) % 4)
     binary += b"\0" * (-len(binary) % 4)
-    chunks = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+    chunks = struct.pack("<I4s", len(text), b"JSON"), text, struct.pack("<I4s", len(binary), b"BIN\0"), binary
+    return b"".join([struct.pack("<4sII", b"glTF", 2, 12 + sum(map(len, chunks))), *chunks])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
 from likeness.export.asset import Asset
 from likeness.export.textures import mime_type
 
+BLOCK = 4096
+"""Lines that are formatted at once."""
 SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
 
 
@@ -23,30 +26,31 @@ def to_files(asset: Asset, stem: str = "face") -> dict[str, bytes]:
         stem: Name of the files without suffix.
     """
     stem = re.sub(r"[^\w.-]", "_", stem, flags=re.ASCII) or "face"
-    asset = asset.compacted()
+    asset = replace(asset.still(), positions=asset.posed()).compacted()
     texture = None if asset.texture is None else stem + SUFFIXES[mime_type(asset.texture)]
     files = {f"{stem}.obj": _mesh(asset, stem), f"{stem}.mtl": _material(asset, texture)}
     return files | ({texture: asset.texture} if texture else {})
 
 
-def _lines(form: str, rows: np.ndarray) -> str:
-    """One line a row, all formatted at once."""
-    return (form * len(rows)) % tuple(rows.ravel().tolist())
+def _lines(form: str, rows: np.ndarray) -> bytes:
+    """One line a row, thousands formatted at once."""
+    blocks = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
+    return b"".join(((form * len(block)) % tuple(block.ravel().tolist())).encode() for block in blocks)
 
 
 def _mesh(asset: Asset, stem: str) -> bytes:
     header = ["# Likeness. Millimetres, +Y up, +Z out of the face."]
     header += [f"# {line}" for notice in asset.notices for line in notice.splitlines()]
-    text = "\n".join([*header, f"mtllib {stem}.mtl", "o face", ""])
-    text += _lines("v %.4f %.4f %.4f\n", asset.posed())
+    text = ["\n".join([*header, f"mtllib {stem}.mtl", "o face", ""]).encode()]
+    text.append(_lines("v %.4f %.4f %.4f\n", asset.positions))
     quads, triangles = asset.faces[asset.faces[:, 3] >= 0] + 1, asset.faces[asset.faces[:, 3] < 0][:, :3] + 1
     if asset.uv is None:
-        text += "usemtl face\ns 1\n" + _lines("f %d %d %d %d\n", quads) + _lines("f %d %d %d\n", triangles)
+        text += [b"usemtl face\ns 1\n", _lines("f %d %d %d %d\n", quads), _lines("f %d %d %d\n", triangles)]
     else:
-        text += _lines("vt %.6f %.6f\n", asset.uv * [1, -1] + [0, 1])  # OBJ counts v upwards
-        text += "usemtl face\ns 1\n" + _lines("f %d/%d %d/%d %d/%d %d/%d\n", np.repeat(quads, 2, 1))
-        text += _lines("f %d/%d %d/%d %d/%d\n", np.repeat(triangles, 2, 1))
-    return text.encode()
+        text.append(_lines("vt %.6f %.6f\n", asset.uv * [1, -1] + [0, 1]))  # OBJ counts v upwards
+        text += [b"usemtl face\ns 1\n", _lines("f %d/%d %d/%d %d/%d %d/%d\n", np.repeat(quads, 2, 1))]
+        text.append(_lines("f %d/%d %d/%d %d/%d\n", np.repeat(triangles, 2, 1)))
+    return b"".join(text)
 
 
 def _material(asset: Asset, texture: str | None) -> bytes:

@@ -92,9 +92,12 @@ class SkinModel:
     @cached_property
     def table(self) -> np.ndarray:
         """(STEPS, STEPS, STEPS) float32 odds by red, green and blue of sRGB."""
-        line = ((np.arange(STEPS) + 0.5) * (256 / STEPS) - 0.5) / 255
-        colours = color.linear_from_srgb(np.stack(np.meshgrid(line, line, line, indexing="ij"), -1))
-        return self.odds(tones(colours.reshape(-1, 3))).reshape((STEPS,) * 3).astype(np.float32)
+        line = color.linear_from_srgb(((np.arange(STEPS) + 0.5) * (256 / STEPS) - 0.5) / 255)
+        table = np.empty((STEPS,) * 3, np.float32)
+        for red, plane in zip(line, table):  # one by one: all at once would take 100 MB
+            colours = np.stack(np.meshgrid(red, line, line, indexing="ij"), -1)
+            plane[:] = self.odds(tones(colours.reshape(-1, 3))).reshape(plane.shape)
+        return table
 
 
 @cache

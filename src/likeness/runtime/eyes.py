@@ -93,7 +93,7 @@ def paint(
     """Fill the charts of both eyes.
 
     Args:
-        texture: (S, S, 3) float32 linear RGB, whose skin is complete.
+        texture: (S, S, 3) float32 linear RGB, whose skin is complete; it is painted on.
         texels: Where the texels lie in the photo.
         sight: What the camera sees.
         photo: The photo's colours.
@@ -102,10 +102,9 @@ def paint(
         topology: Parts and connectivity.
 
     Returns:
-        A new texture. An eye that the photo does not show is the mirror image of the other; where it shows neither,
+        The texture. An eye that the photo does not show is the mirror image of the other; where it shows neither,
         both are brown.
     """
-    texture = texture.copy()
     light = exposure(texture, texels)
     order = list(topology.parts)
     painted: dict[str, tuple[tuple[slice, slice], np.ndarray, np.ndarray, float]] = {}
@@ -132,7 +131,7 @@ class _Eye:
     def __init__(self, ball, part, window, texels, sight, photo, vertices, view, topology) -> None:
         self.ball, self.part, self.sight, self.photo, self.view = ball, part, sight, photo, view
         corners = topology.triangles[texels.triangle[window]]
-        points = (vertices[corners] * texels.weights[window][..., None]).sum(-2)
+        points = (vertices[corners] * texels.shares(topology, window)[..., None]).sum(-2)
         self.directions = ball.directions(points)
 
     def colours(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -33,16 +33,15 @@ def line(
     """Trust lids only where they look like lids, and give colours to the hidden insides of lids and lips.
 
     Args:
-        colours: (S, S, 3) linear RGB from the photo.
-        trust: (S, S) in [0, 1].
+        colours: (S, S, 3) linear RGB from the photo; they are written to.
+        trust: (S, S) in [0, 1]; so is this.
         texels: Where the texels lie.
         vertices: (V, 3) mm, model frame, posed.
         topology: Parts, regions and connectivity.
 
     Returns:
-        Colours and trust, new arrays.
+        Colours and trust.
     """
-    colours, trust = colours.copy(), trust.copy()
     margin, band = int(REACH * trust.shape[0]), max(2.0, BAND * trust.shape[0])
     order = list(topology.parts)
     for name in PARTS:
@@ -74,7 +73,7 @@ def _height(
     """mm of the skin's texels above the eyeball; far for other texels."""
     ball = Ball.of(vertices, topology, topology.parts[name])
     above = np.linalg.norm(vertices - ball.centre, axis=1) - ball.radius
-    height = (above[topology.triangles[texels.triangle[window]]] * texels.weights[window]).sum(-1)
+    height = (above[topology.triangles[texels.triangle[window]]] * texels.shares(topology, window)).sum(-1)
     return np.where(texels.part[window] == 1, height, 1e3).astype(np.float32)
 
 

@@ -18,21 +18,20 @@ def paint(texture: np.ndarray, texels: Texels, sight: Sight, photo: Photo, topol
     """Fill the chart of the mouth bag.
 
     Args:
-        texture: (S, S, 3) float32 linear RGB, whose skin is complete.
+        texture: (S, S, 3) float32 linear RGB, whose skin is complete; it is painted on.
         texels: Where the texels lie in the photo.
         sight: What the camera sees.
         photo: The photo's colours.
         topology: Parts.
 
     Returns:
-        A new texture: the photo where it looks into the mouth, dark red elsewhere.
+        The texture: the photo where it looks into the mouth, dark red elsewhere.
     """
     number = 1 + list(topology.parts).index("mouth_bag")
     window = extent(texels.part == number, 2)
     rows, columns = window
     if rows.stop == 0:
         return texture
-    texture = texture.copy()
     part, places = texels.part[window], texels.places[window]
     height, width = part.shape
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")

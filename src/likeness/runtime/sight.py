@@ -21,7 +21,8 @@ OUTLINE = 12
 """z-buffer pixels (5 mm) from the head's outline from which on the photo surely shows the head, not what is behind."""
 FACING = 0.55
 """Cosine between surface and line of sight from which a texel counts as facing the camera. Ours."""
-
+ROWS = 64
+"""Rows of a chart that are worked on at once, where all at once would take much memory."""
 HUGE = 3 * 16_000_000
 """Values of a part of a photo above which it is halved, without linear light, before its colours are decoded."""
 
@@ -60,7 +61,6 @@ class Texels:
 
     Attributes:
         triangle: (S, S) int32, -1 outside the mesh.
-        weights: (S, S, 3) float32, of the triangle's corners.
         part: (S, S) uint8, as in `Sight`.
         places: (S, S, 2) float32 photo pixels.
         depth: (S, S) float32 mm.
@@ -68,7 +68,6 @@ class Texels:
     """
 
     triangle: np.ndarray
-    weights: np.ndarray
     part: np.ndarray
     places: np.ndarray
     depth: np.ndarray
@@ -76,8 +75,22 @@ class Texels:
 
     def halved(self) -> Texels:
         """Every second texel of every second row, for what changes slowly."""
-        fields = (self.triangle, self.weights, self.part, self.places, self.depth, self.cosine)
+        fields = (self.triangle, self.part, self.places, self.depth, self.cosine)
         return Texels(*(np.ascontiguousarray(field[::2, ::2]) for field in fields))
+
+    def shares(self, topology: Topology, window: tuple[slice, slice]) -> np.ndarray:
+        """Weights (h, w, 3) float32 of the triangles' corners in a window of the chart; zero outside the mesh. They follow
+        from the chart, and all of them would take 12 MB."""
+        size, triangle = self.triangle.shape[0], self.triangle[window]
+        line = np.arange(size) + 0.5
+        x, y = np.meshgrid(line[window[1]], line[window[0]])
+        a, b, c = np.moveaxis(np.asarray(topology.uv, np.float64)[topology.triangles[triangle]] * size, -2, 0)
+        (ux, uy), (vx, vy) = np.moveaxis(b - a, -1, 0), np.moveaxis(c - a, -1, 0)
+        px, py = x - a[..., 0], y - a[..., 1]
+        area = ux * vy - uy * vx
+        area = np.where(area == 0, 1, area)
+        second, third = (px * vy - py * vx) / area, (ux * py - uy * px) / area
+        return (np.stack([1 - second - third, second, third], -1) * (triangle >= 0)[..., None]).astype(np.float32)
 
 
 def look(camera: np.ndarray, normals: np.ndarray, view: View, topology: Topology) -> Sight:
@@ -141,7 +154,7 @@ def locate(camera: np.ndarray, normals: np.ndarray, view: View, topology: Topolo
     principal = np.asarray(view.principal, np.float64)
     _texels(triangle, weights, topology.triangles, camera, normals, float(view.focal), principal, places, depth, cosine)
     part = np.where(triangle >= 0, _parts(topology)[topology.triangles[:, 0]][triangle], 0).astype(np.uint8)
-    return Texels(triangle, weights, part, places, depth, cosine)
+    return Texels(triangle, part, places, depth, cosine)
 
 
 @kernel
@@ -205,9 +218,12 @@ class Photo:
 
     def sample(self, places: np.ndarray) -> np.ndarray:
         """Linear RGB (..., 3) at photo pixels (h, w, 2), bicubic, never below 0 or above 1; the border continues."""
-        spots = ((places - self.corner) * self.scale - 0.5).astype(np.float32)
-        spots = np.clip(spots, -4, np.array(self.pixels.shape[1::-1], np.float32) + 4)
-        found = cv2.remap(self.pixels, spots, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        found = np.empty((*places.shape[:2], 3), np.float32)
+        for start in range(0, len(places), ROWS):
+            rows = slice(start, start + ROWS)
+            spots = ((places[rows] - self.corner) * self.scale - 0.5).astype(np.float32)
+            spots = np.clip(spots, -4, np.array(self.pixels.shape[1::-1], np.float32) + 4)
+            cv2.remap(self.pixels, spots, None, cv2.INTER_CUBIC, found[rows], cv2.BORDER_REPLICATE)
         return np.clip(found, 0, 1, out=found)
 
 

@@ -104,8 +104,8 @@ def finish(colours: np.ndarray, trust: np.ndarray, seen: Seen, topology: Topolog
     """A texture (S, S, 3) uint8 sRGB from what is known of the skin: linings, the mirrored side, continuation, eyes, mouth.
 
     Args:
-        colours: (S, S, 3) linear RGB of the skin.
-        trust: (S, S) in [0, 1].
+        colours: (S, S, 3) float32 linear RGB of the skin; they are used up.
+        trust: (S, S) float32 in [0, 1]; so is this.
         seen: The photo whose eyes and mouth are shown.
         topology: Connectivity, chart and parts.
     """
@@ -187,30 +187,44 @@ def _unlikeliness(tones: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, n
 
 
 def complete(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
-    """Colours (S, S, 3) where they are trusted, else the mirrored side in this side's light, else a continuation."""
-    other, other_trust = colours[:, ::-1], MIRRORED * trust[:, ::-1]
+    """Colours (S, S, 3) where they are trusted, else the mirrored side in this side's light, else a continuation.
+
+    The answer is written over the colours, channel by channel: all at once would take four times their memory.
+    """
+    other_trust = MIRRORED * trust[:, ::-1]
     own = trust * trust  # where both sides are doubtful the better one should win clearly
     rest = (1 - own) * other_trust * other_trust
     total = own + rest
-    mixed = light_ratio(colours, trust)
-    mixed *= other
-    mixed -= colours
-    mixed *= (rest / np.maximum(total, 1e-6))[..., None]
-    mixed += colours
-    return fill(mixed, smoothstep(np.sqrt(total), NOTHING, ENOUGH))
+    rest /= np.maximum(total, 1e-6)
+    known = smoothstep(np.sqrt(total), NOTHING, ENOUGH)
+    del other_trust, own, total
+    ratio = light_ratio(colours, trust)
+    for channel in range(colours.shape[-1]):
+        plane = colours[..., channel]
+        mixed = enlarged(ratio[..., channel], trust.shape)
+        mixed *= plane[:, ::-1]
+        mixed -= plane
+        mixed *= rest
+        mixed += plane
+        colours[..., channel] = fill(mixed[..., None], known)[..., 0]
+    return colours
 
 
 def light_ratio(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
-    """By how much each place is brighter than its mirror image, (S, S, 3), smooth; from places that are both trusted."""
-    size = trust.shape[0]
+    """By how much each place is brighter than its mirror image, (128, 128, 3), smooth; from places that are both trusted."""
     small = (128, 128)
     both = trust * trust[:, ::-1]
-    here = cv2.resize(colours * both[..., None], small, interpolation=cv2.INTER_AREA)
+    planes = (colours[..., i] * both for i in range(colours.shape[-1]))
+    here = np.stack([cv2.resize(plane, small, interpolation=cv2.INTER_AREA) for plane in planes], -1)
     mass = cv2.resize(both, small, interpolation=cv2.INTER_AREA)
     here, mass = (cv2.GaussianBlur(a, (0, 0), 6) for a in (here, mass))
     there = here[:, ::-1]
     ratio = np.log((here + 1e-4 * mass[..., None] + 1e-9) / (there + 1e-4 * mass[..., None] + 1e-9))
     known = np.clip(8 * mass, 0, 1)
     ratio = fill(ratio * (mass > 1e-4)[..., None], known * (mass > 1e-4))
-    ratio = np.exp(np.clip(ratio, -np.log(LIGHT_LIMIT), np.log(LIGHT_LIMIT)))
-    return cv2.resize(ratio, (size, size), interpolation=cv2.INTER_LINEAR)
+    return np.exp(np.clip(ratio, -np.log(LIGHT_LIMIT), np.log(LIGHT_LIMIT)))
+
+
+def enlarged(field: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A smooth field at the size of the chart."""
+    return cv2.resize(field, shape[::-1], interpolation=cv2.INTER_LINEAR)

@@ -87,7 +87,7 @@ def _codes(
     surface: Surface, about: Tensor, vertices: Tensor, shares: Tensor, rotation: Tensor, place: Tensor
 ) -> Tensor:
     """(n, 2, I + E + 7 + 3) px per unit of identity, expression and camera, and per mm of the point itself."""
-    modes = surface.at(surface.modes, vertices, shares)
+    modes = surface.moving(vertices, shares)
     flow = pose.motion(about, torch.cat([modes, torch.eye(3).expand(len(about), 3, 3)], -1), rotation, place)
     codes = modes.shape[-1]
     return torch.cat([flow[..., :codes], flow[..., codes + 3 :], flow[..., codes : codes + 3]], -1)

@@ -23,7 +23,7 @@ from likeness.fit.persons.personal import Personal
 from likeness.fit.photo import synthesis
 from likeness.fit.photo.evidence import Evidence
 from likeness.fit.photo.scene import Scene
-from likeness.fit.photo.surface import Surface
+from likeness.fit.photo.surface import Paints, Surface
 from likeness.geometry.uv import Chart
 
 FEWEST = 8
@@ -173,7 +173,7 @@ def learn(
     progress("frames held out")
     tested = _spread(tested, MEASURED)
     held = [frames[i] for i in tested]
-    bare = painted(bare, bare.chart + (bare.paints.unflatten(-1, (3, -1)) * torch.as_tensor(code)).sum(-1))
+    bare = painted(bare, bare.encoded(torch.as_tensor(code)))
     worth = joined([measured(held, plain, model, bases, bare), measured(held, person, model, own, surface)])
     return Learned(person, plain, worth, tuple(tested))
 
@@ -223,7 +223,7 @@ def _painted(
 
 def painted(surface: Surface, chart: Tensor) -> Surface:
     """A surface whose albedo is a given map (S, S, 3), sRGB-encoded, and has no code."""
-    return replace(surface, chart=chart, paints=torch.zeros(*chart.shape[:2], 3))
+    return replace(surface, chart=chart, paints=Paints.none(len(chart)))
 
 
 def measured(

@@ -106,7 +106,7 @@ def _whitening(points: Tensor, spread: Tensor) -> Tensor:
 def quadratic(surface: Surface, scene: Scene, frame: int, compared: Compared, free: Layout, weight: float) -> Quadratic:
     """The term of one frame; the points count as `weight` independent ones, because neighbours err together."""
     flow = pose.motion(
-        compared.about, surface.at(surface.modes, compared.vertices, compared.weights), scene.rotation[frame],
+        compared.about, surface.moving(compared.vertices, compared.weights), scene.rotation[frame],
         pose.of_scene(scene)[frame],
     )  # fmt: skip
     rows = torch.zeros(*flow.shape[:2], free.count)

@@ -8,7 +8,7 @@ changes), which Gauss-Newton needs and reverse-mode differentiation would give o
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import torch
@@ -30,6 +30,8 @@ from likeness.render.rasterize import rasterize
 
 MOST = 8000
 """Pixels of a frame that are used at most, evenly chosen: more cost time and say little new."""
+PART = 2000
+"""Pixels whose derivatives are held at once: of all they take 24 MB, several times over."""
 FACING = (0.1, 0.4)
 """Cosine towards the camera below which skin does not count, and above which it counts fully: at the outline a fit is off."""
 JUMP = 6.0
@@ -73,7 +75,7 @@ class Seen(NamedTuple):
         weight: (n,) visibility times skin.
         corners: (n, 3) vertices and shares (n, 3): the material under the pixel.
         about: (n, 3) mm, turned about the pivot; normal (n, 3) unit, both in the camera's axes.
-        paints: (n, 3, K) how encoded albedo changes with its code.
+        uv: (n, 2) places in the chart.
         albedo, light: (n, 3) diffuse albedo, and what it is multiplied by.
         slope: (n, 3) derivative of the decoded albedo by its encoded value; zero where it is clipped.
         gradient: (n, 3, 2) how the colours change per px to the right and down, mean of the drawing's and the photo's.
@@ -88,7 +90,7 @@ class Seen(NamedTuple):
     shares: Tensor
     about: Tensor
     normal: Tensor
-    paints: Tensor
+    uv: Tensor
     albedo: Tensor
     light: Tensor
     slope: Tensor
@@ -96,6 +98,11 @@ class Seen(NamedTuple):
     residual: Tensor
     sigma: Tensor
     size: int
+
+    def parts(self, most: int) -> Iterator[Seen]:
+        """The same pixels, at most so many at once."""
+        each = zip(*(value.split(most) for value in self[:-2]))
+        return (Seen(*values, self.sigma, self.size) for values in each)
 
     def cost(self) -> Tensor:
         """Weighted mean of the robust cost; see `losses.photometric`."""
@@ -137,18 +144,14 @@ def texels(uv: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return ids, torch.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], -1)
 
 
-def albedo_at(surface: Surface, code: Tensor, uv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Diffuse albedo (n, 3), linear RGB, of one code at places of the chart; its derivative (n, 3) by encoded values, zero
-    where those are clipped; and that of the encoded values by the code, (n, 3, K)."""
-    ids, shares = texels(uv, len(surface.chart))
-    mean, paints = (
-        embedding_bag(ids, chart.flatten(0, 1), per_sample_weights=shares, mode="sum") for chart in (surface.chart, surface.paints)
-    )
-    paints = paints.unflatten(-1, (3, -1))
-    encoded = (mean + paints @ code).requires_grad_()
+def albedo_at(encoded: Tensor, uv: Tensor) -> tuple[Tensor, Tensor]:
+    """Diffuse albedo (n, 3), linear RGB, of an encoded map (S, S, 3) at places of the chart, and its derivative (n, 3) by encoded
+    values, zero where those are clipped."""
+    ids, shares = texels(uv, len(encoded))
+    values = embedding_bag(ids, encoded.flatten(0, 1), per_sample_weights=shares, mode="sum").requires_grad_()
     with torch.enable_grad():
-        linear = linear_from_srgb(encoded.clamp(0, 1))
-    return linear.detach(), torch.autograd.grad(linear.sum(), encoded)[0], paints
+        linear = linear_from_srgb(values.clamp(0, 1))
+    return linear.detach(), torch.autograd.grad(linear.sum(), values)[0]
 
 
 def look(surface: Surface, scene: Scene, frame: int, picture: Picture, most: int = MOST) -> Seen:
@@ -167,7 +170,7 @@ def look(surface: Surface, scene: Scene, frame: int, picture: Picture, most: int
     triangle = fragments.triangle[0].flatten()
     there = (triangle >= 0) & surface.bare[triangle.clamp(min=0).long()]
     rows = there.nonzero()[:, 0]
-    albedo, slope, paints = albedo_at(surface, scene.albedo[person], drawn[rows, 6:])
+    albedo, slope = albedo_at(surface.encoded(scene.albedo[person]), drawn[rows, 6:])
     light = harmonics.shade(normal[rows], one.light[0])
     image = torch.zeros(size * size, 3).index_copy(0, rows, albedo * light)
     gradient, usable = _gradients(image, picture.image, there, fragments.depth[0], size)
@@ -180,7 +183,7 @@ def look(surface: Surface, scene: Scene, frame: int, picture: Picture, most: int
     place_pivot = one.rotation[0] @ one.rotation.new_tensor(pose.PIVOT) + one.translation[0]
     return Seen(
         place, weight[place], surface.triangles[triangle[place].long()].long(), fragments.barycentric[0].flatten(0, 1)[place],
-        position[place] - place_pivot, normal[place], paints[kept], albedo[kept], light[kept], slope[kept],
+        position[place] - place_pivot, normal[place], drawn[place, 6:], albedo[kept], light[kept], slope[kept],
         gradient[place], (image[place] - picture.image.flatten(0, 1)[place]) / picture.sigma, picture.sigma,
         size,
     )  # fmt: skip
@@ -223,7 +226,8 @@ def derivative(
         result[..., free.identity], result[..., free.pose] = geometry[..., :codes], geometry[..., -pose.COUNT :]
         result[..., free.expression] = geometry[..., codes : codes + surface.expressions]
     if "albedo" in groups:
-        result[..., free.albedo] = seen.paints * (seen.slope * seen.light)[..., None]
+        paints = surface.paints.at(*texels(seen.uv, len(surface.chart)))
+        result[..., free.albedo] = paints * (seen.slope * seen.light)[..., None]
     if "light" in groups:
         basis, light = harmonics.basis(seen.normal), torch.zeros(len(seen.place), 3, 9, 3)
         for channel in range(3):
@@ -235,10 +239,10 @@ def derivative(
 def _by_geometry(surface: Surface, scene: Scene, frame: int, seen: Seen, shading: bool) -> Tensor:
     """(n, 3, M + 7): how the colours change with the codes and the camera."""
     rotation, place = scene.rotation[frame], pose.of_scene(scene.resized(seen.size))[frame]
-    flow = pose.motion(seen.about, surface.at(surface.modes, seen.corners, seen.shares), rotation, place)
+    flow = pose.motion(seen.about, surface.moving(seen.corners, seen.shares), rotation, place)
     if not shading:
         return -seen.gradient @ flow
-    turning = rotation @ surface.at(surface.turning, seen.corners, seen.shares)
+    turning = rotation @ surface.turned(seen.corners, seen.shares)
     x, y, z = seen.normal.unbind(-1)
     zero = torch.zeros_like(x)
     turn = torch.stack([zero, z, -y, -z, zero, x, y, -x, zero], -1).unflatten(-1, (3, 3))
@@ -264,10 +268,15 @@ def quadratic(
     groups: Collection[str] = GROUPS, shading: bool = True,
 ) -> Quadratic:
     """The term of one frame: cost (), gradient (U,), Hessian (U, U) by Gauss and Newton; `weight` measurements in all."""
-    rows = derivative(surface, scene, frame, seen, free, groups, shading).detach()
-    square = seen.residual.square().sum(-1)
-    share = weight * seen.weight * robust(square)[1] / seen.weight.sum().clamp(min=1.0)
-    root = share.sqrt()[:, None]
-    flat = (rows * root[..., None]).flatten(0, 1)
-    gradient = flat.T @ (seen.residual * root).flatten()
-    return Quadratic(weight * seen.cost(), gradient, flat.T @ flat)
+    columns = free.chosen(groups).nonzero()[:, 0]
+    gradient, hessian = torch.zeros(len(columns)), torch.zeros(len(columns), len(columns))
+    every = weight / seen.weight.sum().clamp(min=1.0)
+    for part in seen.parts(PART):
+        rows = derivative(surface, scene, frame, part, free, groups, shading).detach()[..., columns]
+        root = (every * part.weight * robust(part.residual.square().sum(-1))[1]).sqrt()[:, None]
+        flat = (rows * root[..., None]).flatten(0, 1)
+        gradient += flat.T @ (part.residual * root).flatten()
+        hessian += flat.T @ flat
+    total = Quadratic(weight * seen.cost(), torch.zeros(free.count), torch.zeros(free.count, free.count))
+    total.gradient[columns], total.hessian[columns[:, None], columns] = gradient, hessian
+    return total

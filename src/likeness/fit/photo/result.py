@@ -27,7 +27,8 @@ from likeness.geometry.cameras import transform_view
 from likeness.geometry.mesh import vertex_normals
 from likeness.render.render import render
 from likeness.runtime.reconstruct import Reconstruction, System
-from likeness.runtime.unwrap import see
+from likeness.runtime.sight import ROWS
+from likeness.runtime.unwrap import Seen, see
 from likeness.types import Face, Light, View
 
 FIT_FILES = ("albedo.png", "light.png", "light.hdr", "residual.png", "fit.json")
@@ -75,13 +76,14 @@ class FittedFace:
         """The files of a folder of results, by name."""
         light = Light(_in_photo(self))
         around = environment.radiance(light)
-        return self.face.files(formats, head) | {
-            "albedo.png": to_png(color.encode(albedo_texture(self))),
+        own = {
+            "albedo.png": to_png(albedo_texture(self)),
             "light.png": to_png(environment.tone_mapped(environment.irradiance(light))[0]),
             "light.hdr": environment.to_hdr(around),
             "residual.png": to_png(self.residual()),
             "fit.json": (json.dumps(self.record(), indent=1) + "\n").encode(),
         }
+        return self.face.files(formats, head) | own  # the GLB is made last, when nothing else is held
 
     def residual(self) -> np.ndarray:
         """Photo, rendering and difference side by side, uint8 sRGB."""
@@ -158,27 +160,55 @@ def drawn(surface: Surface, scene: Scene, background: np.ndarray, frame: int = 0
 
 
 def albedo_texture(fit: FittedFace) -> np.ndarray:
-    """The person's colours without the photo's light, (S, S, 3) linear RGB in [0, 1] over the chart, as large as the texture.
+    """The person's colours without the photo's light, (S, S, 3) uint8 sRGB over the chart, as large as the texture.
 
     The model's albedo, and on it the fine detail of the photo, divided by the fitted light, where the photo can be believed.
     Eyes and mouth are those of the photo: the model has no albedo for them.
     """
-    face, scene, photo = fit.face, fit.fitted.scene, color.decode(fit.face.texture)
-    size = len(photo)
+    face, size = fit.face, len(fit.face.texture)
     seen = see(face.image, face.vertices, face.view, face.topology, size)
-    albedo = cv2.resize(fit.surface.texture(scene.albedo[0]).numpy(), (size, size), interpolation=cv2.INTER_CUBIC).clip(1e-3, 1)
-    normals = (vertex_normals(face.vertices.astype(np.float64), face.topology.triangles) @ fit.face.view.rotation.T).astype(np.float32)
-    corners = face.topology.triangles[np.maximum(seen.texels.triangle, 0)]
-    normal = sum(seen.texels.weights[..., i, None] * normals[corners[..., i]] for i in range(3))
-    shade = harmonics.shade(normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6), _in_photo(fit))
-    lit = shade.mean(-1)
+    albedo = _enlarged(fit.surface.texture(fit.fitted.scene.albedo[0]).numpy(), size)
+    ratio, trust = _unlit(fit, seen, albedo)
+    mass = _small(trust)
+    for channel in range(3):
+        plane = ratio[..., channel]
+        plane -= _smooth(plane, trust, mass, FINE * size)
+        np.clip(plane, -DETAIL, DETAIL, out=plane)
+        plane *= trust
+    skin = (seen.texels.part == 1 + list(face.topology.parts).index("skin")) | (seen.texels.triangle < 0)
+    del seen
+    albedo *= np.exp(ratio, out=ratio)
+    return np.where(skin[..., None], color.encode(albedo), face.texture)
+
+
+def _enlarged(texture: np.ndarray, size: int) -> np.ndarray:
+    """The model's texture at the size of the photo's, never quite black."""
+    large = cv2.resize(texture, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.clip(large, 1e-3, 1, out=large)
+
+
+def _unlit(fit: FittedFace, seen: Seen, albedo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithm (S, S, 3) of the photo divided by the fitted light and the albedo, and how far it is believed (S, S).
+
+    Rows by rows, written over the colours that were seen: all at once would take 150 MB.
+    """
+    face, light, texels = fit.face, _in_photo(fit), seen.texels
+    normals = (vertex_normals(face.vertices.astype(np.float64), face.topology.triangles) @ face.view.rotation.T).astype(np.float32)
+    bands = [slice(start, start + ROWS) for start in range(0, len(albedo), ROWS)]
+
+    def shade(rows: slice) -> np.ndarray:
+        corners = face.topology.triangles[np.maximum(texels.triangle[rows], 0)]
+        shares = texels.shares(face.topology, (rows, slice(None)))
+        normal = sum(shares[..., i, None] * normals[corners[..., i]] for i in range(3))
+        return harmonics.shade(normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6), light)
+
+    lit = np.concatenate([shade(rows).mean(-1).astype(np.float32) for rows in bands])
     least = DIM * max(float(np.average(lit, weights=seen.trust + 1e-9)), 1e-3)
-    trust = seen.trust * np.clip((lit - least) / least, 0, 1) * np.clip((seen.texels.cosine - FACING[0]) / FACING[1], 0, 1)
-    ratio = np.log(np.clip(seen.colours / np.maximum(shade, least), 1e-3, 4) / albedo)
-    detail = ratio - _smooth(ratio, trust, FINE * size)
-    result = albedo * np.exp(trust[..., None] * np.clip(detail, -DETAIL, DETAIL))
-    skin = seen.texels.part == 1 + list(face.topology.parts).index("skin")
-    return np.where(skin[..., None] | (seen.texels.triangle < 0)[..., None], result, photo).clip(0, 1).astype(np.float32)
+    trust = seen.trust * np.clip((lit - least) / least, 0, 1)
+    trust *= np.clip((texels.cosine - FACING[0]) / FACING[1], 0, 1)
+    for rows in bands:
+        seen.colours[rows] = np.log(np.clip(seen.colours[rows] / np.maximum(shade(rows), least), 1e-3, 4) / albedo[rows])
+    return seen.colours, trust.astype(np.float32)
 
 
 def _in_photo(fit: FittedFace) -> np.ndarray:
@@ -189,10 +219,12 @@ def _in_photo(fit: FittedFace) -> np.ndarray:
     return harmonics.turned(fit.fitted.scene.light[0].double().numpy(), crop_from_photo)
 
 
-def _smooth(values: np.ndarray, weight: np.ndarray, width: float) -> np.ndarray:
-    """Weighted mean around each texel, at an eighth of the size for speed."""
-    small = tuple(side // 8 for side in weight.shape[::-1])
-    mass = cv2.resize(weight.astype(np.float32), small, interpolation=cv2.INTER_AREA)
-    sums = cv2.resize((values * weight[..., None]).astype(np.float32), small, interpolation=cv2.INTER_AREA)
-    mass, sums = (cv2.GaussianBlur(field, (0, 0), width / 8) for field in (mass, sums))
-    return cv2.resize(sums / np.maximum(mass, 1e-4)[..., None], weight.shape[::-1], interpolation=cv2.INTER_LINEAR)
+def _small(field: np.ndarray) -> np.ndarray:
+    """Means (S / 8, S / 8) of a field: what is smooth needs no more."""
+    return cv2.resize(field, tuple(side // 8 for side in field.shape[::-1]), interpolation=cv2.INTER_AREA)
+
+
+def _smooth(values: np.ndarray, weight: np.ndarray, mass: np.ndarray, width: float) -> np.ndarray:
+    """Weighted mean (S, S) around each texel; `mass` is the weight made small."""
+    sums, mass = (cv2.GaussianBlur(field, (0, 0), width / 8) for field in (_small(values * weight), mass))
+    return cv2.resize(sums / np.maximum(mass, 1e-4), weight.shape[::-1], interpolation=cv2.INTER_LINEAR)

@@ -38,28 +38,63 @@ class Marks(NamedTuple):
     sigma: Tensor
 
 
+class Paints(NamedTuple):
+    """How encoded albedo changes with its code over the chart, in 8 bits, as the albedo model keeps it.
+
+    Attributes:
+        steps: (S, S, 3 * K) int8, channels outermost.
+        scale: (K,) encoded values a step and standard deviation.
+    """
+
+    steps: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, albedo: AlbedoModel) -> Paints:
+        """Those of an albedo model."""
+        steps = torch.empty(albedo.size, albedo.size, 3, albedo.codes, dtype=torch.int8)
+        for k, (mode, sign) in enumerate(zip(albedo.modes, albedo.symmetry.tolist())):
+            steps[..., k] = torch.from_numpy(unfold(mode, sign))
+        return cls(steps.flatten(2), torch.tensor(albedo.scale))
+
+    @classmethod
+    def none(cls, size: int) -> Paints:
+        """Those of a chart whose albedo is known: one code without effect."""
+        return cls(torch.zeros(size, size, 3, dtype=torch.int8), torch.zeros(1))
+
+    def at(self, ids: Tensor, shares: Tensor) -> Tensor:
+        """(n, 3, K) encoded values per standard deviation at n places, each a sum of texels: their numbers and shares (n, c)."""
+        steps, result = self.steps.flatten(0, 1), torch.zeros(len(ids), self.steps.shape[-1])
+        for texels, weights in zip(ids.unbind(1), shares.unbind(1)):
+            result.addcmul_(steps.index_select(0, texels).float(), weights[:, None])
+        return result.unflatten(-1, (3, -1)).mul_(self.scale)
+
+    def mixed(self, code: Tensor) -> Tensor:
+        """(S, S, 3) encoded values that a code (K,) adds to the mean."""
+        amounts = self.scale * code
+        return torch.stack([row.unflatten(-1, (3, -1)).float() @ amounts for row in self.steps])
+
+
 @dataclass(frozen=True)
 class Surface:
     """Geometry at the base level, and diffuse albedo over the chart.
 
     Attributes:
         mean: (V, 3) mm.
-        modes: (V, 3 * M) mm per unit of the M = I + E codes, coordinates outermost.
-        identities, expressions: I and E.
+        identity, expression: (I, V, 3) and (E, V, 3) mm per unit of the codes, M = I + E in all; the face model's own memory.
         topology: Of the vertices.
         marks: Landmark sets by the number of their points, 478 and 68.
         chart: (S, S, 3) mean albedo, sRGB-encoded.
-        paints: (S, S, 3 * K) encoded values per standard deviation, channels outermost.
+        paints: What the albedo's code adds to it.
     """
 
     mean: Tensor
-    modes: Tensor
-    identities: int
-    expressions: int
+    identity: Tensor
+    expression: Tensor
     topology: Topology
     marks: dict[int, Marks]
     chart: Tensor
-    paints: Tensor
+    paints: Paints
 
     @classmethod
     def of(cls, model: Builtin, albedo: AlbedoModel, correspondence: Correspondence | None = None) -> Surface:
@@ -69,26 +104,29 @@ class Surface:
             correspondence: Habits and spreads of automatic dense landmarks; by default none and 1.5 mm.
         """
         topology = model.topology("base")
-        codes = [*model.identity, *model.expression]
-        modes = torch.empty(*model.mean.shape, len(codes))
-        for k, mode in enumerate(codes):
-            modes[..., k] = torch.from_numpy(mode)
-        paints = torch.empty(albedo.size, albedo.size, 3, albedo.codes)
-        for k, (mode, scale, sign) in enumerate(zip(albedo.modes, albedo.scale, albedo.symmetry.tolist())):
-            paints[..., k] = torch.from_numpy(unfold(mode * scale, sign))
         marks = {COUNT: _marks(topology, "dense"), 68: _marks(topology, "68")}
         if correspondence is not None:
             offset, sigma = (torch.tensor(np.asarray(v, np.float32)) for v in (correspondence.offset, correspondence.sigma))
             marks[COUNT] = marks[COUNT]._replace(offset=offset, sigma=sigma)
         return cls(
-            torch.tensor(model.mean), modes.flatten(1), len(model.identity), len(model.expression), topology, marks,
-            torch.tensor(albedo.whole_mean), paints.flatten(2),
+            torch.tensor(model.mean), torch.from_numpy(model.identity), torch.from_numpy(model.expression), topology, marks,
+            torch.tensor(albedo.whole_mean), Paints.of(albedo),
         )  # fmt: skip
+
+    @property
+    def identities(self) -> int:
+        """I, length of the identity's code."""
+        return len(self.identity)
+
+    @property
+    def expressions(self) -> int:
+        """E, length of the expression's code."""
+        return len(self.expression)
 
     @property
     def albedos(self) -> int:
         """K, length of the albedo's code."""
-        return self.paints.shape[-1] // 3
+        return len(self.paints.scale)
 
     @cached_property
     def triangles(self) -> Tensor:
@@ -107,29 +145,51 @@ class Surface:
 
     @cached_property
     def turning(self) -> Tensor:
-        """(V, 3 * M) how unit normals of the mean face change per unit of the codes, laid out as `modes`.
+        """(V, 3 * M) how unit normals of the mean face change per unit of the codes, coordinates before codes.
 
         A normal is no linear function; fits use this for directions of descent only.
         """
         start = vertex_normals(self.mean, self.triangles)
-        modes = self.modes.unflatten(1, (3, -1))
-        result = torch.empty_like(modes)
-        for k in range(modes.shape[-1]):
-            result[..., k] = (vertex_normals(self.mean + SMALL * modes[..., k], self.triangles) - start) / SMALL
+        result = torch.empty(*self.mean.shape, self.identities + self.expressions)
+        for k, mode in enumerate([*self.identity, *self.expression]):
+            result[..., k] = (vertex_normals(self.mean + SMALL * mode, self.triangles) - start) / SMALL
         return result.flatten(1)
 
     def vertices(self, identity: Tensor, expression: Tensor) -> Tensor:
         """Vertices (..., V, 3) mm of codes (..., I) and (..., E)."""
-        codes = torch.cat([identity, expression], -1)
-        return self.mean + (codes @ self.modes.flatten().unflatten(0, (-1, codes.shape[-1])).T).unflatten(-1, (-1, 3))
+        offsets = identity @ self.identity.flatten(1) + expression @ self.expression.flatten(1)
+        return self.mean + offsets.unflatten(-1, (-1, 3))
 
-    def at(self, field: Tensor, vertices: Tensor, weights: Tensor) -> Tensor:
-        """Rows (n, 3, M) of `modes` or `turning` at points that are sums of three vertices, (n, 3) each."""
-        return embedding_bag(vertices, field, per_sample_weights=weights, mode="sum").unflatten(1, (3, -1))
+    def moving(self, vertices: Tensor, weights: Tensor) -> Tensor:
+        """(n, 3, M) mm per unit of the codes at points that are sums of three vertices, (n, 3) each."""
+        used, ids = torch.unique(vertices, return_inverse=True)
+        rows = torch.empty(len(used), 3, self.identities + self.expressions)
+        rows[..., : self.identities] = self.identity.index_select(1, used).permute(1, 2, 0)
+        rows[..., self.identities :] = self.expression.index_select(1, used).permute(1, 2, 0)
+        return _sums(rows.flatten(1), ids, weights)
+
+    def turned(self, vertices: Tensor, weights: Tensor) -> Tensor:
+        """(n, 3, M) how normals turn at such points; see `turning`."""
+        return _sums(self.turning, vertices, weights)
+
+    def encoded(self, code: Tensor) -> Tensor:
+        """Diffuse albedo (S, S, 3) of one code (K,), sRGB-encoded and not clipped; that of the last code is kept."""
+        if not self._last or not torch.equal(self._last[0], code):
+            self._last[:] = code.clone(), self.chart + self.paints.mixed(code)
+        return self._last[1]
+
+    @cached_property
+    def _last(self) -> list[Tensor]:
+        return []
 
     def texture(self, code: Tensor) -> Tensor:
         """Diffuse albedo (S, S, 3) linear RGB of one code (K,)."""
-        return decoded(self.chart + self.paints.unflatten(-1, (3, -1)) @ code)
+        return decoded(self.encoded(code))
+
+
+def _sums(field: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
+    """Rows of a field (v, 3 * M), added up by weights (n, c): (n, 3, M)."""
+    return embedding_bag(ids, field, per_sample_weights=weights, mode="sum").unflatten(1, (3, -1))
 
 
 def _marks(topology: Topology, name: str) -> Marks:
