@@ -28,13 +28,19 @@ class AlexNet(Backbone):
             nn.Conv2d(192, 384, 3, 1, 1), nn.ReLU(),
             nn.Conv2d(384, 256, 3, 1, 1), nn.ReLU(),
             nn.Conv2d(256, 256, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(3, 2),
-            nn.AdaptiveAvgPool2d(6),
         )  # fmt: skip
+        side = (size - 7) // 4 + 1
+        for _ in range(3):
+            side = (side - 3) // 2 + 1
+        # adaptive pooling as a matrix: graphs for export know adaptive pooling to divisors only
+        pool = nn.functional.adaptive_avg_pool1d(torch.eye(side)[None], 6)[0].T
+        self.register_buffer("pool", pool.contiguous(), persistent=False)
         self.top = nn.Sequential(nn.Linear(256 * 36, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU())
         start_convolutions(self)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.top(self.maps(image).flatten(1))
+        maps = self.pool @ self.maps(image) @ self.pool.T
+        return self.top(maps.flatten(1))
 
     def published(self) -> dict[str, str]:
         # there the classifier's numbers 0 and 3 are its dropouts
