@@ -44,7 +44,7 @@ class Experiment:
 
     Attributes:
         variants: By name; the first is compared with each of the others.
-        measures: Name of the folder of results -> `likeness` command and options, which come after the checkpoint.
+        measures: Name of the folder of results -> what `likeness evaluate` is to do, and with which options.
         judged: Those of them that take the options of `--judging`.
         numbers: Column -> where it is found.
         steps: Of a whole run, by default.
@@ -77,8 +77,8 @@ RECALL = {
 }
 """Whether people are known again: among photos of as many people, and among frames of videos of fewer."""
 RECALLED = {
-    "recall": ("evaluate", "recall"),
-    "frames": ("evaluate", "recall", "--sets", "video_frames"),
+    "recall": ("recall",),
+    "frames": ("recall", "--sets", "video_frames"),
 }
 GENOVA = Experiment(
     variants={
@@ -107,7 +107,7 @@ TEWARI = Experiment(
         "non-linear": Variant("correctives with a hidden layer, fig. 5", ("--correctives", "non-linear"), BOTH),
         "base": Variant("base level alone, for all steps", (), {"--base-steps": 1.0, "--steps": 0.0}, "base"),
     },
-    measures={"levels": ("evaluate", "levels"), "frames": RECALLED["frames"]},
+    measures={"levels": ("levels",), "frames": RECALLED["frames"]},
     judged=("frames",),
     numbers={
         "error": Number("levels", _mean("{level}, vertices"), False),

@@ -121,11 +121,11 @@ def tasks(config: Ablate, experiment: Experiment) -> list[Task]:
         for name, variant in chosen(config, experiment).items():
             place = folder(config, name, seed)
             calls = [Call("train", training(config, experiment, variant, place, seed, config.steps or experiment.steps))]
-            for measure, command in experiment.measures.items():
+            for measure, (what, *own) in experiment.measures.items():
                 judge = shlex.split(config.judging) if measure in experiment.judged else []
                 level = ["--level", variant.level] if config.recipe == "tewari2018" else []
                 calls.append(Call(measure, likeness(
-                    *command, str(place / CHECKPOINT), *options, *level, *judge, "-o", str(place / measure)
+                    "evaluate", what, str(place / CHECKPOINT), *own, *options, *level, *judge, "-o", str(place / measure)
                 )))  # fmt: skip
             work.append(Task(f"{name}, seed {seed}", place, tuple(calls)))
     return work

@@ -198,8 +198,9 @@ def _signal(child: _Running, number: int) -> None:
 
 
 def _last_line(path: Path) -> str:
-    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    """What a command said last, without the frames that some messages have."""
+    lines = (line.strip(" │╭╮╰╯─") for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
+    return next(reversed([line for line in lines if line]), "it said nothing")
 
 
 def _read(path: Path) -> dict[str, Any]:
