@@ -66,7 +66,7 @@ from likeness.types import Batch, Embedding, Face, Light, Stage, Topology, View
 
 BASE = {"sparse": 0.5, "photo_base": 60.0, "std": 0.02}
 """Weights of the terms of the base level."""
-FULL = BASE | {"photo_final": 60.0, "smo": 30.0, "sta": 0.2, "ref": 3.0, "glo": 3.0}
+FULL = BASE | {"photo_final": 60.0, "smo": 100.0, "sta": 2.0, "ref": 3.0, "glo": 3.0}
 """Weights of all terms; all were chosen on validation photos, see docs/results/tewari2018.md."""
 BASE_RATES = {"encoder": 1.0, "heads": 1.0, "skin": 5.0}
 FULL_RATES = {"encoder": 1.0, "heads": 1.0, "skin": 1.0, "geometry": 5.0, "reflectance": 10.0}
