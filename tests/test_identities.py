@@ -97,10 +97,20 @@ def test_an_item_has_a_photo_and_a_render_of_its_person_where_there_are_both(tmp
     assert data._two(data.rows[0][:1], random) == (0, 0)
 
 
-def test_people_with_photos_are_drawn_as_often_as_asked(tmp_path):
-    rows = [(np.full((128, 128, 3), 100, np.uint8), p, identities.PHOTO if p < 2 else identities.MODEL, None) for p in range(12)]
-    data = identities.Identities(identities.Album(**identities.packed(rows)), 48, 3, 120, photos=0.8)
-    assert np.mean([data[i]["person"] < 2 for i in range(120)]) == pytest.approx(0.8, abs=0.1)
+def drawn(kinds, **shares):
+    """How often each person is drawn whose pictures are of these kinds."""
+    picture = np.full((128, 128, 3), 100, np.uint8)
+    rows = [(picture, person, kind, None) for person, own in enumerate(kinds) for kind in own]
+    data = identities.Identities(identities.Album(**identities.packed(rows)), 48, 3, 150, **shares)
+    return np.bincount([data[i]["person"] for i in range(150)], minlength=len(kinds)) / 150
+
+
+def test_people_with_photos_and_with_several_are_drawn_as_often_as_asked():
+    filmed, portrait, made_up = (identities.PHOTO,) * 2, (identities.PHOTO, identities.OWN), (identities.MODEL,)
+    often = drawn([filmed, portrait, portrait, made_up, made_up], photos=0.8, filmed=0.5)
+    assert often[0] == pytest.approx(0.4, abs=0.1) and often[3:].sum() == pytest.approx(0.2, abs=0.1)
+    assert drawn([portrait, made_up], photos=0.8, filmed=0.5)[0] == pytest.approx(0.8, abs=0.1)
+    assert drawn([filmed, portrait], photos=0.1, filmed=0.7)[0] == pytest.approx(0.7, abs=0.1)
 
 
 def test_surroundings_are_exchanged_and_the_face_stays():

@@ -168,6 +168,10 @@ SHIPPED: dict[str, Shipped] = {
         "runtime/points.onnx", "crop to 478 landmarks and how sure each is", "Apache-2.0", ("ict", "mediapipe", *_PHOTOS),
         "likeness train points",
     ),
+    "identity network": Shipped(
+        "encoders/recognition/identity.safetensors", "crop to a vector that tells people apart, for losses", "Apache-2.0",
+        ("ict", "mediapipe", *_PHOTOS, "scikit-image"), "likeness train identity",
+    ),
     "base decoder": Shipped(
         "runtime/decoder-base.onnx", "codes to vertices, normals and pixels", "Apache-2.0", ("ict",),
         "likeness train decoder",

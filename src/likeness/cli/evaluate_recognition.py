@@ -96,7 +96,7 @@ def _methods(config: EvaluateRecognition) -> dict[str, Embed]:
         recognition = small.load(path)
         methods[recognition.name if recognition.name not in methods else path.stem] = _network(recognition)
     if config.recogniser:
-        from likeness.encoders.recognition import load
+        from likeness.encoders.recognition.load import load
 
         methods[config.recogniser] = _network(load(config.recogniser, config.recogniser_weights))
     return methods

@@ -11,10 +11,12 @@ import tyro
 from likeness.errors import AssetError, UsageError
 from likeness.train.settings import Settings
 
-LICENCE = "Apache-2.0; learned from photos and renders of the face models that ship with Likeness"
-RESEARCH = "research only: learned from frames of YouTube Faces"
+LICENCE = "Apache-2.0; learned from photos of the sets {sets}, and renders of a face model derived from ICT Face Model Light (MIT)"
+RESEARCH = "research only; learned from {sets}: frames of YouTube Faces among them"
 RESTRICTED = "video_frames"
 """What the name of a shard with people of research sets begins with."""
+MADE_UP = "made-up"
+"""The same of a shard without photos."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Identity:
     """Learning rate at the top of each stage's schedule."""
     photos: float = 0.65
     """Share of items that show people who have photos."""
+    filmed: float = 0.5
+    """Share among those of people who have several photos, where there are any."""
     start: Path | None = None
     """Begin with the backbone of a checkpoint of `likeness train points` or `regressor`; its top is not taken when sizes differ."""
     name: str = "likeness-small"
@@ -65,7 +69,8 @@ def identity(config: Identity) -> None:
     torch.manual_seed(settings.seed)
     network = IdentityNetwork(config.backbone, config.size, config.features)
     stages = enumerate(zip(("softmax", "margin"), config.steps))
-    data = {name: identities.Identities(album, config.size, 2 * settings.seed + place, steps * settings.batch, config.photos)
+    data = {name: identities.Identities(album, config.size, 2 * settings.seed + place, steps * settings.batch,
+                                           config.photos, config.filmed)
             for place, (name, steps) in stages}  # fmt: skip
     recipe = Recipe(network, data["margin"].count, config.steps, config.rate, data)
     path = config.output / loop.CHECKPOINT
@@ -86,7 +91,9 @@ def write(network, path: Path, name: str, paths: list[Path]) -> None:
     from likeness.encoders.recognition.templates import wide
 
     sources = sorted({shard.stem.rsplit("-", 1)[0] for shard in paths})
-    licence = RESEARCH if any(source.startswith(RESTRICTED) for source in sources) else LICENCE
+    restricted = any(source.startswith(RESTRICTED) for source in sources)
+    sets = ", ".join(source for source in sources if source != MADE_UP)
+    licence = (RESEARCH if restricted else LICENCE).format(sets=sets)
     small.write(path, network.eval(), name, wide(network.size), licence, sources)
 
 

@@ -16,8 +16,9 @@ from likeness.assets.albedo import AlbedoModel
 from likeness.assets.builtin import Builtin
 from likeness.data import backgrounds
 from likeness.data.identities import SIDE, template
+from likeness.data.lamps import draw_lamps
 from likeness.data.synthetic import draw_expression, draw_light
-from likeness.encoders.recognition.templates import photo_from_crop
+from likeness.encoders.recognition.templates import DENSE_OF_5, photo_from_crop
 from likeness.geometry import cameras
 from likeness.geometry.rotation import from_euler
 from likeness.models.albedo import AlbedoDecoder
@@ -28,7 +29,7 @@ from likeness.types import Face, Highlight, Light, PointLights, View
 NEUTRAL = 0.4
 """Share of renders without expression."""
 LAMPS = 0.5
-"""Share of batches lit by point lights; the others are lit by soft light with a highlight."""
+"""Share of batches lit by lamps; the others have soft light with a highlight."""
 WARM = np.array([0.25, 0.0, -0.35])
 """Logarithms of red, green and blue by which the light of a bulb differs from that of the sky, halved."""
 
@@ -60,8 +61,8 @@ class Casting:
     def __init__(self, model: Builtin, albedo: AlbedoModel, fitted: np.ndarray, surroundings: Sequence[np.ndarray]) -> None:
         self.topology = model.topology("base")
         self.shapes, self.colours = LinearModel.of(model), AlbedoDecoder(albedo, self.topology)
-        five = self.topology.landmarks["5"]
-        self.mean, self.modes = five.points(model.mean), five.points(model.identity)
+        dense = self.topology.landmarks["dense"]  # the corners of the mouth as they are found in photos
+        self.mean, self.modes = (dense.points(shape)[..., list(DENSE_OF_5), :] for shape in (model.mean, model.identity))
         self.fitted, self.surroundings = fitted, list(surroundings)
 
     def draw(self, parts: Sequence[Part], random: np.random.Generator) -> np.ndarray:
@@ -75,7 +76,7 @@ class Casting:
             face = self.shapes(identity, torch.from_numpy(expression))
             shine = self.colours(codes)[1]
             image = render(
-                Face(face.vertices, specular=shine), self.topology, _batch(views), self.light(len(parts), random),
+                Face(face.vertices, specular=shine), self.topology, _batch(views), self.light(views, random),
                 texture=torch.stack([self._skin(part) for part in parts]), background=torch.from_numpy(behind),
             ).image  # fmt: skip
         return color.encode(image.clip(0, 1).numpy())
@@ -107,28 +108,18 @@ class Casting:
         motion = np.linalg.inv(np.concatenate([back, [[0, 0, 1]]]))
         return cameras.transform_view(view, motion, (SIDE, SIDE))
 
-    def light(self, count: int, random: np.random.Generator) -> Light | PointLights:
-        """A light for each of a batch: two or three lamps, or soft light with a highlight."""
+    @staticmethod
+    def light(views: Sequence[View], random: np.random.Generator) -> Light | PointLights:
+        """A light for each of a batch: two lamps, or soft light with a highlight."""
+        count = len(views)
         if random.random() < LAMPS:
-            return self._lamps(count, random)
+            generator = torch.Generator().manual_seed(int(random.integers(1 << 62)))
+            return draw_lamps(count, _float(np.stack([view.translation for view in views])), generator)
         harmonics = np.stack([draw_light(random) for _ in range(count)])
         harmonics *= np.exp(WARM * random.normal(0, 0.35, (count, 1)))[:, None]
         place = random.normal(0, 1, (count, 3)) * [500, 400, 200] + [0, 200, 300]
         highlight = Highlight(_float(place), _float(random.uniform(8, 40, count)))
         return Light(_float(harmonics), highlight)
-
-    @staticmethod
-    def _lamps(count: int, random: np.random.Generator) -> PointLights:
-        many = 2 + int(random.integers(2))
-        directions = random.normal(0, 1, (count, many, 3)) * [1.0, 0.6, 0.5] + [0, 0.3, 0.8]
-        directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-        tints = np.exp(WARM * random.normal(0, 0.7, (count, many, 1)))
-        strength = random.uniform(0.1, 1.0, (count, many, 1))
-        total = random.uniform(0.5, 1.2, (count, 1, 1))
-        strength *= total / strength.sum(1, keepdims=True)
-        ambient = random.uniform(0.08, 0.45, (count, 1)) * tints.mean(1)
-        positions = directions * 1500 + [0, 0, -800]
-        return PointLights(_float(positions), _float(strength * tints), _float(ambient), _float(random.uniform(5, 40, count)))
 
     def background(self, random: np.random.Generator) -> np.ndarray:
         """(SIDE, SIDE, 3) uint8: half of them surroundings of photos, where there are any."""

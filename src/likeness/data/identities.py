@@ -122,31 +122,35 @@ def read(paths: Sequence[Path]) -> Album:
 class Identities:
     """Spoiled crops of an album's people as a data set: `image` (2, S, S, 3) uint8 sRGB, two pictures of `person`.
 
-    Item i depends on (seed, i) alone: first the person is drawn, those with a photo in `photos` of all cases, then a photo and
-    a render of theirs, or two pictures of one kind where there is no other.
+    Item i depends on (seed, i) alone: first the person is drawn, then a photo and a render of theirs, or two pictures of
+    one kind where there is no other.
 
     Args:
         size: S.
         length: Items.
-        photos: Share of people who have photos.
+        photos: Share of people who have photos, made-up ones being the rest.
+        filmed: Share among those of people who have several.
     """
 
-    def __init__(self, album: Album, size: int, seed: int, length: int, photos: float = 0.65) -> None:
+    def __init__(
+        self, album: Album, size: int, seed: int, length: int, photos: float = 0.65, filmed: float = 0.5
+    ) -> None:
         self.album, self.size, self.seed, self.length = album, size, seed, length
         self.count = int(album.people.max()) + 1
         order = np.argsort(album.people, kind="stable")
         self.rows = np.split(order, np.searchsorted(album.people[order], np.arange(1, self.count)))
-        real = np.zeros(self.count, bool)
-        real[album.people[album.kinds == PHOTO]] = True
-        self.groups = [np.flatnonzero(real), np.flatnonzero(~real)]
-        self.photos = photos if all(map(len, self.groups)) else float(len(self.groups[0]) > 0)
+        taken = np.bincount(album.people[album.kinds == PHOTO], minlength=self.count)
+        self.groups = [np.flatnonzero(group) for group in (taken > 1, taken == 1, taken == 0)]
+        several, single, none = (len(group) > 0 for group in self.groups)
+        real, several = _share(photos, several or single, none), _share(filmed, several, single)
+        self.chances = np.cumsum([real * several, real * (1 - several), 1 - real])
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, i: int) -> dict[str, np.ndarray]:
         random = np.random.default_rng((self.seed, i))
-        group = self.groups[0 if random.random() < self.photos else 1]
+        group = self.groups[int(np.searchsorted(self.chances, random.random()))]
         person = int(group[random.integers(len(group))])
         crops = [self._crop(row, random) for row in self._two(self.rows[person], random)]
         return {"image": np.stack(crops), "person": np.int64(person)}
@@ -168,6 +172,11 @@ class Identities:
 
     def _other(self, random: np.random.Generator) -> np.ndarray:
         return self.album.picture(int(random.integers(len(self.album))))
+
+
+def _share(wanted: float, first: bool, second: bool) -> float:
+    """The share of the first of two groups, of which one may be empty."""
+    return wanted if first and second else float(first)
 
 
 def before(picture: np.ndarray, outline: np.ndarray, behind: np.ndarray, random: np.random.Generator) -> np.ndarray:
