@@ -25,7 +25,7 @@ from likeness.types import Light
 
 AROUND = 41
 """Texels: twice as far as the skin around an eye or the mouth reaches whose light is taken for theirs. Ours."""
-LIGHTER = 4.0
+LIGHTER = 2.5
 """Largest factor by which eyes and mouth of a photo are brightened or darkened. Ours."""
 
 
@@ -50,18 +50,21 @@ class SystemFace(Reconstruction):
 
     @cached_property
     def texture(self) -> np.ndarray:
-        """(1024, 1024, 3) uint8 sRGB over the chart: the system's albedo; eyes and mouth are those of the photo, each in the light
-        in which the skin around it would show its albedo."""
+        """(1024, 1024, 3) uint8 sRGB over the chart: the system's albedo; eyes and mouth are those of the photo, without the colour
+        of its light, and each as bright as the skin around it says."""
         photo = color.decode(self.unwrapped())
         skin = cv2.resize(self.albedo, (TEXTURE_SIZE, TEXTURE_SIZE), interpolation=cv2.INTER_LINEAR)
-        holes = {name: self._hole(part) for name, part in self.topology.parts.items() if name != "skin"}
-        every = np.any(list(holes.values()), 0)
+        holes = [self._hole(part) for name, part in self.topology.parts.items() if name != "skin"]
+        every = np.any(holes, 0)
+        around = [(cv2.dilate(hole.astype(np.uint8), np.ones((AROUND, AROUND))) > 0) & ~every for hole in holes]
+        ratios = [np.median(skin[ring], 0) / np.maximum(np.median(photo[ring], 0), 1e-3) for ring in around]
+        tint = np.median(ratios, 0)
+        tint = tint / tint.mean()
         result = skin.copy()
-        for hole in holes.values():
-            around = (cv2.dilate(hole.astype(np.uint8), np.ones((AROUND, AROUND))) > 0) & ~every
-            gain = np.median(skin[around], 0) / np.maximum(np.median(photo[around], 0), 1e-3)
+        for hole, ratio in zip(holes, ratios):
+            gain = tint * np.clip(ratio.mean(), 1 / LIGHTER, LIGHTER)
             share = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), 1.5)[..., None]
-            result += share * (np.clip(np.clip(gain, 1 / LIGHTER, LIGHTER) * photo, 0, 1) - result)
+            result += share * (np.clip(gain * photo, 0, 1) - result)
         return encoded(result)
 
     def _hole(self, part: slice) -> np.ndarray:
