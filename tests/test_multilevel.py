@@ -12,7 +12,7 @@ from likeness.losses.contour import slide  # noqa: E402
 from likeness.losses.landmark import confident_squares  # noqa: E402
 from likeness.models.linear import LinearModel  # noqa: E402
 from likeness.models.multilevel import (  # noqa: E402
-    GeometryCorrectives, MultilevelModel, NonLinearSpace, ReflectanceCorrectives, skin_of, upsampling,
+    GeometryCorrectives, LinearSpace, MultilevelModel, NonLinearSpace, ReflectanceCorrectives, harmonics, skin_of, spread,
 )  # fmt: skip
 
 TOPOLOGY, MEAN = head().topology(), head().mean
@@ -29,7 +29,7 @@ class Grey(torch.nn.Module):
 
 def _model(kind="linear", codes=7):
     torch.manual_seed(0)
-    geometry = GeometryCorrectives(upsampling(MEAN, TOPOLOGY, 40), kind, codes)
+    geometry = GeometryCorrectives(*spread(MEAN, TOPOLOGY, 40), kind, codes)
     return MultilevelModel(LinearModel.of(head()), Grey(), geometry, ReflectanceCorrectives(TOPOLOGY, 8, kind, codes))
 
 
@@ -59,7 +59,7 @@ def test_linear_correctives_add_up_and_others_do_not():
 
 
 def test_everything_moves_with_the_nodes_and_eyeballs_as_wholes():
-    matrix = upsampling(MEAN, TOPOLOGY, 40)
+    matrix, _ = spread(MEAN, TOPOLOGY, 40)
     assert matrix.shape == (len(MEAN), 40)
     np.testing.assert_allclose(matrix.apply(np.ones((40, 1))), 1, atol=1e-9)
     moved = matrix.apply(np.random.default_rng(0).standard_normal((40, 3)))
@@ -68,6 +68,28 @@ def test_everything_moves_with_the_nodes_and_eyeballs_as_wholes():
     other = TOPOLOGY.parts["eye_right"].start
     assert np.abs(moved[start] - moved[other]).max() > 0.05
     assert np.ptp(moved[TOPOLOGY.parts["skin"]], axis=0).min() > 0.5
+
+
+def test_harmonics_of_a_line_are_cosines_smoothest_first():
+    count = 9
+    pairs = np.stack([np.arange(count - 1), np.arange(1, count)], 1)
+    found = harmonics(pairs, count)
+    np.testing.assert_allclose(found @ found.T, count * np.eye(count), atol=1e-9)
+    for k in range(count):
+        wave = np.cos(np.pi * k * (np.arange(count) + 0.5) / count)
+        assert abs(np.corrcoef(wave, found[k])[0, 1]) > 0.9999 if k else np.ptp(found[0]) < 1e-9
+
+
+def test_a_basis_begins_smooth_on_each_axis():
+    count = 30
+    pairs = np.stack([np.arange(count - 1), np.arange(1, count)], 1)
+    space = LinearSpace(12, pairs, count, 1.0)
+    shapes = space(torch.eye(12)).detach()
+    assert ((shapes.abs().amax(1) > 1e-6).sum(1) == 1).all()  # one axis each
+    rough = shapes.diff(dim=1).square().sum((1, 2)) / shapes.square().sum((1, 2))
+    assert rough.max() < 0.12 and rough[0] < 1e-6 < rough[3] < rough[9]
+    assert space.basis.detach().square().mean() == pytest.approx(1 / 3, rel=1e-3)
+    assert LinearSpace(20, pairs[:4], 5, 1.0).basis[15:].abs().max() == 0
 
 
 def test_reflectance_correctives_paint_skin_alone():

@@ -28,7 +28,7 @@ from likeness.geometry.rotation import from_axis_angle, from_euler, to_euler
 from likeness.geometry.sparse import Sparse
 from likeness.models.albedo import AlbedoDecoder
 from likeness.models.linear import LinearModel
-from likeness.models.multilevel import GeometryCorrectives, MultilevelModel, ReflectanceCorrectives, upsampling
+from likeness.models.multilevel import GeometryCorrectives, MultilevelModel, ReflectanceCorrectives, spread
 from likeness.runtime.draw import rendered
 from likeness.runtime.reconstruct import RESULT_FILES, reconstruct
 from likeness.runtime.systems import tewari2018
@@ -73,7 +73,7 @@ def tewari(head):
         nn.init.normal_(layer.bias, std=1.0 if name in sizes else 0.0)
     model = MultilevelModel(
         LinearModel.of(head), AlbedoDecoder(albedo.load(), topology),
-        GeometryCorrectives(upsampling(head.mean, topology, NODES), "linear", CODES),
+        GeometryCorrectives(*spread(head.mean, topology, NODES), "linear", CODES),
         ReflectanceCorrectives(topology, CHART, "linear", CODES),
     )  # fmt: skip
     return network.eval(), model.eval()

@@ -27,8 +27,8 @@ class Tewari2018:
     backbone: str = "mobilenet-places"
     """Of `encoders.backbones`: alexnet as in the paper, resnet18, resnet50, mobilenetv3-small, mobilenetv3-large."""
     start: Path | None = None
-    """Checkpoint to begin with: of this recipe, or of `likeness train regressor` or `points`, whose weights are taken as far as
-    names and sizes fit."""
+    """Checkpoint to begin with: of this recipe, or of `likeness train regressor` or `points`, whose weights are taken as
+    far as names and sizes fit."""
     correctives: Literal["linear", "non-linear"] = "linear"
     """What corrective codes mean (fig. 5)."""
     codes: int = 500
@@ -82,7 +82,7 @@ def stages(config: Tewari2018) -> tuple[Any, ...]:
     from likeness.recipes.tewari2018 import BASE, BASE_RATES, FULL, FULL_RATES
     from likeness.types import Stage
 
-    base, full = ({group: share * config.rate for group, share in shares.items()} for shares in (BASE_RATES, FULL_RATES))
+    base, full = ({name: share * config.rate for name, share in rates.items()} for rates in (BASE_RATES, FULL_RATES))
     both = (Stage("base", config.base_steps, BASE, base), Stage("full", config.steps, FULL, full))
     return tuple(stage for stage in both if stage.steps)
 

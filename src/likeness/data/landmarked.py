@@ -1,4 +1,4 @@
-"""Crops of photos with the customary 66 landmarks and how far each may be believed: what self-supervised recipes learn from."""
+"""Crops of photos with the customary 66 landmarks and how far each is believed: what self-supervised recipes learn from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from likeness.geometry.alignment import similarity
 CHOSEN = np.delete(DENSE_OF_68, INNER_MOUTH_CORNERS)
 """(66,) the dense landmark of each of the 66 points: 17 of the jaw line, then 49."""
 HIDDEN, STRANGE = 0.3, 0.08
-"""What a landmark counts that the head hides, and the mean distance from a mean head, in heads, at which a face counts exp(-1)."""
+"""What a landmark counts that the head hides; the mean distance from a mean head, in heads, at which a face counts exp(-1)."""
 BEHIND = 40.0
 """mm that a head's middle lies behind the mean of its landmarks."""
 _MIRROR = permutation()
@@ -75,12 +75,13 @@ class LandmarkedCrops:
 
 
 def believed(points: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """(n, k) in [0, 1]: how far automatic landmarks (n, k, 3) are believed, x, y and depth away from the viewer in one unit.
+    """(n, k) in [0, 1]: how far automatic landmarks are believed.
 
-    A detector guesses where the head hides a point, and may see a face where there is none. So a mean head is laid into the
-    landmarks: what faces away counts for `HIDDEN`, and all of a face that is no face's shape for little.
+    A detector guesses where the head hides a point, and may see a face where there is none. So a mean head is laid into
+    the landmarks: what faces away counts for `HIDDEN`, and all of a face that has no face's shape for little.
 
     Args:
+        points: (n, k, 3) x, y and depth away from the viewer, in one unit.
         places: (k, 3) mm, the landmarks on the mean head, model frame.
     """
     # Not the surface's own normals: those of lids and lips point anywhere, and what hides them is the head.

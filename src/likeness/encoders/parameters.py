@@ -1,4 +1,4 @@
-"""From a crop to everything that an image formation wants: codes of a face, a camera, light, and codes of correctives."""
+"""From a crop to all that an image formation wants: codes of a face, a camera, light, and codes of correctives."""
 
 from __future__ import annotations
 
@@ -43,11 +43,13 @@ class Parameters(NamedTuple):
 
 
 class ParameterNetwork(nn.Module):
-    """A backbone and one linear head a quantity. It begins at the mean face, at rest, from the front, in even white light, and
-    without corrections. Names are those of `encoders.regressor.Regressor`, whose weights fit where the sizes do.
+    """A backbone and one linear head a quantity.
 
-    Ours: what has colour (`THUMBS`) also sees a thumbnail of the crop, 8 x 8 or 16 x 16 means, because a backbone that was trained on
-    landmarks has learned to overlook colour.
+    It begins at the mean face, at rest, from the front, in even white light, and without corrections. Names are those of
+    `encoders.regressor.Regressor`, whose weights fit where the sizes do.
+
+    Ours: what has colour (`THUMBS`) also sees a thumbnail of the crop, 8 x 8 or 16 x 16 means, because a backbone that was
+    trained on landmarks has learned to overlook colour.
 
     Args:
         backbone: Any of `encoders.backbones`.
@@ -75,7 +77,8 @@ class ParameterNetwork(nn.Module):
         """Crops (B, S, S, 3) uint8 sRGB -> parameters."""
         pixels = normalized(image)
         features = self.backbone(pixels)
-        thumbs = {side: nn.functional.avg_pool2d(pixels, pixels.shape[-1] // side).flatten(1) for side in set(THUMBS.values())}
+        sides = sorted(set(THUMBS.values()))
+        thumbs = {side: nn.functional.avg_pool2d(pixels, pixels.shape[-1] // side).flatten(1) for side in sides}
         found = {
             name: head(torch.cat([features, thumbs[THUMBS[name]]], 1) if name in THUMBS else features)
             for name, head in self.heads.items()

@@ -1,4 +1,4 @@
-"""What is known of skin before it is seen: neighbours of one chromaticity have one reflectance, and skin is much the same all over."""
+"""What is known of skin unseen: neighbours of one chromaticity have one reflectance, and skin is the same all over."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 ALPHA, POWER = 50.0, 0.9
-"""How quickly neighbours that look different cease to count, and the power of differences (Tewari et al. 2018, sec. 6.2)."""
+"""How soon neighbours that look different cease to count, and the power of differences (Tewari et al. 2018, sec. 6.2)."""
 BRIGHTNESS = 0.02
 """Linear RGB that is added to the sum by which colours are divided: the chromaticity of black is noise. Ours."""
 FLAT = 1e-6

@@ -1,8 +1,8 @@
 """A face model of two levels: a fixed linear model, and correctives that are learned from photos.
 
-Tewari et al. 2018, sec. 4. `v_final = v_base(identity, expression) + F_g(delta_g)` and `r_final = r_base(albedo) + F_r(delta_r)`,
-eq. 1 and 2. What is learned is small: geometry moves the nodes of a deformation graph (as Mallikarjun et al. 2021 do it), and
-reflectance is a picture over the chart.
+Tewari et al. 2018, sec. 4: `v_final = v_base(identity, expression) + F_g(delta_g)` and
+`r_final = r_base(albedo) + F_r(delta_r)`, eq. 1 and 2. What is learned is small: geometry moves the nodes of a deformation
+graph (as Mallikarjun et al. 2021 do it), and reflectance is a picture over the chart.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from likeness.types import Face, Topology
 CODES = 500
 """C of the paper, for geometry and for reflectance (sec. 7)."""
 MILLIMETRES, TONES = 1.0, 0.05
-"""Standard deviation of a number that a random basis gives to a random code before training: mm, and encoded RGB. Ours."""
+"""About what unit codes are worth before training: mm, and encoded RGB. Ours."""
+FINE = 10.0
+"""Number of the harmonic at which the basis at the start is weaker by the root of two. Ours."""
 
 
 class Levels(NamedTuple):
@@ -37,14 +39,28 @@ class Levels(NamedTuple):
 class LinearSpace(nn.Module):
     """`F(code) = basis . code`, (B, C) -> (B, n, 3): the paper's best choice (sec. 7, fig. 5).
 
+    Ours: the basis begins with the smoothest functions there are, the harmonics of the points' neighbourhoods, on each of
+    the three axes; such a basis, fixed, is what the paper compares with (Garrido et al. 2016). Of a random one, every
+    step towards a smooth correction would be drowned in speckle.
+
+    Args:
+        codes: C.
+        pairs: (E, 2) neighbours among the n points.
+        points: n.
+
     Attributes:
-        basis: (C, 3 n) of unit variance at the start, so that one learning rate fits both quantities.
+        basis: (C, 3 n) of about unit variance at the start, so that one learning rate fits both quantities.
         scale: What unit-variance codes and basis are worth in the quantity's unit.
     """
 
-    def __init__(self, codes: int, points: int, scale: float) -> None:
+    def __init__(self, codes: int, pairs: np.ndarray, points: int, scale: float) -> None:
         super().__init__()
-        self.basis = nn.Parameter(torch.randn(codes, 3 * points))
+        count = min(-(-codes // 3), points)
+        strength = (1 + np.arange(count) / FINE) ** -0.5
+        waves = harmonics(pairs, points)[:count] * (strength / np.sqrt((strength**2).mean()))[:, None]
+        basis = np.einsum("kn,xy->kxny", waves, np.eye(3)).reshape(3 * count, 3 * points)[:codes]
+        more = np.zeros((max(codes - len(basis), 0), 3 * points))
+        self.basis = nn.Parameter(torch.tensor(np.concatenate([basis, more]), dtype=torch.float32))
         self.scale = scale / math.sqrt(codes)
 
     def forward(self, code: Tensor) -> Tensor:
@@ -57,11 +73,11 @@ class NonLinearSpace(nn.Module):
     Without biases, so that no code means no correction.
     """
 
-    def __init__(self, codes: int, points: int, scale: float, hidden: int = CODES) -> None:
+    def __init__(self, codes: int, pairs: np.ndarray, points: int, scale: float, hidden: int = CODES) -> None:
         super().__init__()
         self.inner = nn.Linear(codes, hidden, bias=False)
         nn.init.normal_(self.inner.weight, std=1 / math.sqrt(codes))
-        self.outer = LinearSpace(hidden, points, scale)
+        self.outer = LinearSpace(hidden, pairs, points, scale)
 
     def forward(self, code: Tensor) -> Tensor:
         return self.outer(nn.functional.elu(self.inner(code)))
@@ -76,13 +92,14 @@ class GeometryCorrectives(nn.Module):
 
     Args:
         upsampling: (V, G) from the graph's nodes to the vertices.
+        pairs: (E, 2) neighbours among the nodes.
         kind: Key of `SPACES`.
     """
 
-    def __init__(self, upsampling: Sparse, kind: str = "linear", codes: int = CODES) -> None:
+    def __init__(self, upsampling: Sparse, pairs: np.ndarray, kind: str = "linear", codes: int = CODES) -> None:
         super().__init__()
         self.codes, self.upsampling = codes, upsampling
-        self.space = SPACES[kind](codes, upsampling.shape[1], MILLIMETRES)
+        self.space = SPACES[kind](codes, pairs, upsampling.shape[1], MILLIMETRES)
 
     def nodes(self, code: Tensor) -> Tensor:
         """Displacements (B, G, 3) mm of the graph's nodes."""
@@ -111,7 +128,10 @@ class ReflectanceCorrectives(nn.Module):
         self.read = bilinear(topology.uv, (size, size)).scaled(skin)
         seen = np.bincount(self.read.columns, self.read.values, size * size) > 0
         self.register_buffer("seen", torch.tensor(seen.reshape(size, size, 1), dtype=torch.float32), persistent=False)
-        self.space = SPACES[kind](codes, size * size, TONES)
+        texels = np.arange(size * size).reshape(size, size)
+        sides = ((texels[:, :-1], texels[:, 1:]), (texels[:-1], texels[1:]))
+        pairs = np.concatenate([np.stack([a.ravel(), b.ravel()], 1) for a, b in sides])
+        self.space = SPACES[kind](codes, pairs, size * size, TONES)
 
     def texture(self, code: Tensor) -> Tensor:
         """(B, S, S, 3) over the chart, zero where no skin is."""
@@ -124,8 +144,8 @@ class ReflectanceCorrectives(nn.Module):
 class MultilevelModel(nn.Module):
     """Both levels of a face.
 
-    Ours: the paper adds reflectance as it is; here encoded values are added. In those the albedo model is linear, and a beard
-    is about the same step on light and on dark skin.
+    Ours: the paper adds reflectance as it is; here encoded values are added. In those the albedo model is linear, and a
+    beard is about the same step on light and on dark skin.
 
     Args:
         shape: (identity, expression) -> Face, fixed; `models.linear.LinearModel`.
@@ -152,13 +172,32 @@ class MultilevelModel(nn.Module):
 
 def skin_of(topology: Topology) -> np.ndarray:
     """(V,) bool: the vertices of the face's outer skin; all where a topology names no skin."""
-    skin = topology.regions.get("skin")
     everything = np.ones(len(topology.uv), bool)
-    return everything if skin is None else np.asarray(skin, bool) & ~np.asarray(topology.regions.get("inner_mouth", ~everything))
+    skin, mouth = topology.regions.get("skin", everything), topology.regions.get("inner_mouth", ~everything)
+    return np.asarray(skin, bool) & ~np.asarray(mouth, bool)
 
 
-def upsampling(mean: np.ndarray, topology: Topology, nodes: int = graph.NODES) -> Sparse:
-    """(V, G) from nodes spread over the largest piece of a head to all vertices.
+def harmonics(pairs: np.ndarray, count: int) -> np.ndarray:
+    """(n, n) the eigenvectors of the uniform Laplacian of n points, smoothest first, each of mean square one.
+
+    Vallet and Levy 2008, "Spectral geometry processing with manifold harmonics", with equal weights; on a grid of texels
+    they are cosines. Signs are made certain: what is largest is positive.
+
+    Args:
+        pairs: (E, 2) neighbours.
+        count: n.
+    """
+    matrix = np.zeros((count, count))
+    a, b = pairs.T
+    matrix[a, b] = matrix[b, a] = -1
+    np.fill_diagonal(matrix, -matrix.sum(1))
+    waves = np.linalg.eigh(matrix)[1].T
+    largest = np.take_along_axis(waves, np.abs(waves).argmax(1)[:, None], 1)
+    return waves * np.sign(largest) * math.sqrt(count)
+
+
+def spread(mean: np.ndarray, topology: Topology, nodes: int = graph.NODES) -> tuple[Sparse, np.ndarray]:
+    """Nodes over the largest piece of a head: (V, G) from nodes to all vertices, and (E, 2) neighbours among the nodes.
 
     Pieces of their own, as eyeballs are, move as wholes: each by the mean of what is around it.
 
@@ -169,7 +208,8 @@ def upsampling(mean: np.ndarray, topology: Topology, nodes: int = graph.NODES) -
     piece = _pieces(topology.triangles, len(mean))
     largest = np.bincount(piece[topology.triangles[:, 0]]).argmax()
     triangles = topology.triangles[piece[topology.triangles[:, 0]] == largest]
-    matrix = graph.build(mean, triangles, nodes, topology.mirror).upsampling
+    found = graph.build(mean, triangles, nodes, topology.mirror)
+    matrix = found.upsampling
     kept = piece[matrix.rows] == largest
     rows, columns, values = [matrix.rows[kept]], [matrix.columns[kept]], [matrix.values[kept]]
     for number in np.setdiff1d(piece, largest):
@@ -179,7 +219,7 @@ def upsampling(mean: np.ndarray, topology: Topology, nodes: int = graph.NODES) -
         rows.append(np.repeat(members, len(near)))
         columns.append(np.tile(near, len(members)))
         values.append(np.tile(share[near], len(members)))
-    return Sparse.gathered(*(np.concatenate(part) for part in (rows, columns, values)), matrix.shape)
+    return Sparse.gathered(*(np.concatenate(part) for part in (rows, columns, values)), matrix.shape), found.edges
 
 
 def _pieces(triangles: np.ndarray, count: int) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Self-supervised multi-level face model learning for monocular reconstruction at over 250 Hz.
 
-Tewari, Zollhoefer, Garrido, Bernard, Kim, Perez, Theobalt, CVPR 2018, doi:10.1109/CVPR.2018.00270. A network looks at a photo and
-answers all that draws it; a coarse face model and learned correctives on top of it are trained from photos and landmarks.
+Tewari, Zollhoefer, Garrido, Bernard, Kim, Perez, Theobalt, CVPR 2018, doi:10.1109/CVPR.2018.00270. A network looks at
+a photo and answers all that draws it; a coarse face model and learned correctives on top of it are trained from
+photos and landmarks.
 
 | equation | here |
 |---|---|
@@ -15,16 +16,20 @@ answers all that draws it; a coarse face model and learned correctives on top of
 | 12 `smo`, 15 `sta` | `losses.smoothness` |
 | 13 `ref`, 14 `glo` | `losses.reflectance` |
 
-*Ours differs.* The encoder is any of `encoders.backbones`, by default a small MobileNetV3 at 128 px (AlexNet, 240 px). The base
-model is ours: 100 identity and 60 albedo modes, 51 expression weights in [0, 1] whose Tikhonov term is about rest; its albedo
-knows more people than the 200 scans of the paper, so that less is left to correct. Correctives live on 521 graph nodes and on a
-chart of 32 x 32 texels. The camera's focal length is answered too. Colours are compared as stored (sRGB), and shaded in linear light;
-reflectance in eq. 2, 13 and 14 is encoded. Means are over visible vertices (the paper divides by all). Sliding points slide along
-the jaw's path on the skin, in the picture. Terms over vertices and edges look at random ones in each step, unbiased. Weights of
-eq. 13 come from this step's estimate. Adam, not AdaDelta (`--stages.all.optimizer adadelta`), and thousands of steps, not 400,000.
+*Ours differs.* The encoder is any of `encoders.backbones`, by default a small MobileNetV3 at 128 px (AlexNet, 240
+px), that may begin with the weights of our regressor, whose normalisation is then kept; heads of colour see a
+thumbnail of the crop too. The base model is ours: 100 identity and 60 albedo modes, 51 expression weights in [0, 1]
+whose Tikhonov term is about rest; its albedo knows more people than the 200 scans of the paper, so that less is left
+to correct. Correctives live on 521 graph nodes and on a chart of 32 x 32 texels. The camera's focal length is
+answered too. Colours are compared as stored (sRGB), and shaded in linear light; reflectance in eq. 2, 13 and 14 is
+encoded. Means are over visible vertices (the paper divides by all). The 66 landmarks are chosen from 478 automatic
+ones, their confidence follows from the head's turn (`data.landmarked.believed`), and those of the jaw slide along the
+face's outline on the skin, in the picture. Terms over vertices and edges look at random ones in each step, unbiased.
+Weights of eq. 13 come from this step's estimate. Adam, not AdaDelta (`--stages.all.optimizer adadelta`); thousands of
+steps, not 390,000.
 
-*Not in the paper.* All weights of terms (`BASE`, `FULL`), the learning rates, `SAMPLES`, `EDGES`, `PAIRS`, the priors of
-expression and distance.
+*Not in the paper.* All weights of terms (`BASE`, `FULL`), `BASE_RATES`, `SAMPLES`, `EDGES`, `PAIRS`, the priors of
+expression and distance, the scale of the bases and their start, the shape of the non-linear correctives.
 
 *Number to expect.* See docs/results/tewari2018.md.
 
@@ -55,7 +60,7 @@ from likeness.losses.contour import slide
 from likeness.losses.landmark import confident_squares
 from likeness.losses.photometric import l21
 from likeness.models.multilevel import (
-    GeometryCorrectives, Levels, MultilevelModel, ReflectanceCorrectives, skin_of, upsampling,
+    GeometryCorrectives, Levels, MultilevelModel, ReflectanceCorrectives, skin_of, spread,
 )  # fmt: skip
 from likeness.recipes.base import Recipe
 from likeness.render.normals import vertex_normals
@@ -66,13 +71,14 @@ from likeness.types import Batch, Embedding, Face, Light, Stage, Topology, View
 
 BASE = {"sparse": 0.5, "photo_base": 60.0, "std": 0.02}
 """Weights of the terms of the base level."""
-FULL = BASE | {"photo_final": 60.0, "smo": 100.0, "sta": 2.0, "ref": 3.0, "glo": 3.0}
+FULL = BASE | {"photo_final": 60.0, "smo": 30.0, "sta": 0.6, "ref": 3.0, "glo": 3.0}
 """Weights of all terms; all were chosen on validation photos, see docs/results/tewari2018.md."""
 BASE_RATES = {"encoder": 1.0, "heads": 1.0, "skin": 5.0}
 FULL_RATES = {"encoder": 1.0, "heads": 1.0, "skin": 1.0, "geometry": 5.0, "reflectance": 10.0}
 """Learning rates by group, as shares of one; those of the second stage are the paper's (sec. 7: 0.001, 0.005, 0.01)."""
 ALBEDO_STD, EXPRESSION_STD, DISTANCE_STD = 0.5, 10.0, 10.0
-"""Within `std`: w_rstd of eq. 11; of squared expression weights, where those are in [0, 1]; of the squared logarithm of distance."""
+"""Within `std`: w_rstd of eq. 11; weights of squared expression weights, where those are in [0, 1], and of the squared
+logarithm of distance."""
 SAMPLES, EDGES, PAIRS = 2500, 2000, 500
 """Vertices, edges and skin vertices that eq. 9, 13 and 14 look at in a step."""
 OTHERS = 6
@@ -91,7 +97,8 @@ class FaceParts:
 
     Attributes:
         shape: (identity, expression) -> Face; has `codes` and `mean`, as `models.linear.LinearModel`.
-        albedo: Its `encoded(code)` is (B, V, 3) sRGB-encoded diffuse albedo; has `codes`, as `models.albedo.AlbedoDecoder`.
+        albedo: Its `encoded(code)` is (B, V, 3) sRGB-encoded diffuse albedo; has `codes`, as
+            `models.albedo.AlbedoDecoder`.
         topology: Of both.
         fixed: The 49 landmarks that are places on the skin.
         path: Points in order along which the jaw's landmarks slide.
@@ -146,8 +153,8 @@ class Tewari2018(Recipe):
     """
 
     def __init__(
-        self, face: FaceParts, backbone: Backbone, kind: str = "linear", codes: int = 500, nodes: int = 521, chart: int = 32,
-        stages: tuple[Stage, ...] = (), data: Any = None,
+        self, face: FaceParts, backbone: Backbone, kind: str = "linear", codes: int = 500, nodes: int = 521,
+        chart: int = 32, stages: tuple[Stage, ...] = (), data: Any = None,
     ) -> None:
         super().__init__()
         self.topology, self.weights, self.stages, self.data = face.topology, face.weights, stages, data
@@ -157,7 +164,7 @@ class Tewari2018(Recipe):
         mean = face.shape.mean.numpy()
         self.model = MultilevelModel(
             face.shape, face.albedo,
-            GeometryCorrectives(upsampling(mean, face.topology, nodes), kind, codes),
+            GeometryCorrectives(*spread(mean, face.topology, nodes), kind, codes),
             ReflectanceCorrectives(face.topology, chart, kind, codes),
         )  # fmt: skip
         self.laplacian = umbrella(face.topology.triangles, len(mean))
@@ -175,8 +182,8 @@ class Tewari2018(Recipe):
             self.register_buffer(name, kept.float() if kept.is_floating_point() else kept.long(), persistent=False)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """"encoder"; "heads" of shape and camera, "skin" of albedo and light; "geometry" and "reflectance": a head and what it
-        speaks to, each."""
+        """"encoder"; "heads" of shape and camera, "skin" of albedo and light; "geometry" and "reflectance": a head and
+        what it speaks to, each."""
         heads, model = self.network.heads, self.model
         own = {
             "heads": ("identity", "expression", "rotation", "camera"), "skin": ("albedo", "light"),
