@@ -82,14 +82,16 @@ def test_facenet_is_read(tmp_path):
     _agree(found, _filled(facenet.InceptionResnetV1(8), tensors), lambda image: (image - 127.5) / 128, 160)
 
 
-def test_facenet_adds_scaled_branches():
-    """With the way back at zero a block leaves what is positive as it is; its last block keeps negative numbers too."""
-    for block, sign in ((facenet._block17(), 0.0), (facenet._block8(1.0, False), 1.0)):
-        torch.nn.init.zeros_(block.conv2d.weight)
-        torch.nn.init.ones_(block.conv2d.bias)
-        maps = torch.randn(1, block.conv2d.out_channels, 3, 3)
-        expected = maps + block.scale
-        torch.testing.assert_close(block.eval()(maps), torch.where(expected > 0, expected, sign * expected))
+@pytest.mark.parametrize("part, scale, active", [("repeat_1", 0.17, True), ("repeat_2", 0.10, True), ("repeat_3", 0.20, True), ("block8", 1.0, False)])
+def test_facenet_adds_scaled_branches(part, scale, active):
+    """By the published factors: with branches that answer one everywhere, a block adds its factor; the last lets negative
+    numbers through."""
+    blocks = getattr(facenet.InceptionResnetV1(8).eval(), part)
+    block = blocks if part == "block8" else blocks[-1]
+    torch.nn.init.zeros_(block.conv2d.weight)
+    torch.nn.init.ones_(block.conv2d.bias)
+    maps = torch.randn(1, block.conv2d.out_channels, 3, 3)
+    torch.testing.assert_close(block(maps), torch.relu(maps + scale) if active else maps + scale)
 
 
 def test_arcface_is_read_and_its_depth_comes_from_the_file(tmp_path):
