@@ -37,13 +37,13 @@ class Genova2018:
     observed: Path | None = None
     """Folder for what the network says about photos and drawn faces, which several runs may share; by default
     OUTPUT/observed."""
-    faces: int = 30000
+    faces: int = 40000
     """Drawn faces with known codes."""
     versions: int = 4
     """Of every photo: as it is, mirrored, and the rest misplaced and spoiled."""
-    synthetic_steps: int = 3000
+    synthetic_steps: int = 600
     """Steps of the first stage, on drawn faces alone."""
-    steps: int = 3000
+    steps: int = 2600
     """Steps of the second stage, on photos and drawn faces."""
     views: int = 3
     """Random poses in which the found face is compared with its photo; 1 compares one frontal picture."""
