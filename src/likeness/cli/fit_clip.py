@@ -343,23 +343,14 @@ def _write(config: FitClip, motion: Motion, system: System, texture: np.ndarray,
     from likeness.export.textures import to_jpeg
 
     picture = to_jpeg(texture)
-    segments = motion.segments()
-    quaternion = files.continuous(motion.rotation, segments)
-    name = Path(motion.clip).stem or "face"
-    animations = [
-        gltf.Animation(
-            name if len(segments) == 1 else f"{name} {number}", motion.times[frames] - motion.times[0], motion.expression[frames],
-            quaternion[frames], motion.translation[frames],
-        )
-        for number, frames in enumerate(segments, 1)
-    ]  # fmt: skip
-    first = segments[0][0]
+    first = motion.segments()[0][0]
     asset = from_builtin(
-        system.model, motion.identity, motion.expression[first], config.level, picture, name, {"clip": motion.clip}
-    )
+        system.model, motion.identity, motion.expression[first], config.level, picture, Path(motion.clip).stem or "face",
+        {"clip": motion.clip},
+    )  # fmt: skip
     contents: dict[str, Any] = {
         "motion.json": files.to_bytes(motion), "motion.csv": files.to_live_link(motion), "face.jpg": picture,
-        "face.glb": gltf.to_bytes(asset, animations, motion.view(int(first))),
+        "face.glb": gltf.to_bytes(asset, files.animations(motion), motion.view(int(first))),
     }  # fmt: skip
     for file, data in contents.items():
         (folder / file).write_bytes(data)

@@ -37,6 +37,7 @@ COMMANDS = {
     "demo": Command("demo", "Demo", "demo", "the same for a photo that is here already"),
     "sheet": Command("sheet", "Sheet", "sheet", "a contact sheet: photo, overlay, shape, turned, neutral"),
     "personalise": Command("personalise", "Personalise", "personalise", "a clip of one person to a personal face model"),
+    "retarget": Command("retarget", "Retarget", "retarget", "a clip's movement onto another face"),
     "benchmark": Command("benchmark", "Benchmark", "benchmark", "measure this and other systems: a page and a table"),
     "embed": Command("embed", "Embed", "embed", "pictures of faces to the vectors of a recognition network"),
     "build": Command("build", "Build", "build", "build the face model from ICT-FaceKit"),
@@ -95,7 +96,7 @@ COMMANDS = {
     )
 }
 """Name on the command line, one or two words -> where it is."""
-PRODUCT = ("reconstruct", "demo", "sheet", "models")
+PRODUCT = ("reconstruct", "demo", "sheet", "retarget", "models")
 """Commands that need no `learn` extra."""
 
 

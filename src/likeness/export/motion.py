@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from likeness.assets.arkit import EXPRESSIONS, WITHOUT_SHAPE
 from likeness.assets.parts import LOOK_DEGREES
 from likeness.errors import AssetError, LikenessError
 from likeness.export.documents import numbers, opened
+from likeness.export.gltf import Animation
 from likeness.geometry.rotation import from_quaternion, to_euler, to_quaternion
 from likeness.types import View
 
@@ -182,6 +184,20 @@ def continuous(rotation: np.ndarray, segments: list[np.ndarray]) -> np.ndarray:
         steps = (quaternion[frames[1:]] * quaternion[frames[:-1]]).sum(1)
         quaternion[frames[1:]] *= np.cumprod(np.where(steps < 0, -1.0, 1.0))[:, None]
     return quaternion
+
+
+def animations(motion: Motion) -> list[Animation]:
+    """The movement as glTF has it, one animation for each unbroken stretch; weights are ordered as `EXPRESSIONS`."""
+    segments = motion.segments()
+    quaternion = continuous(motion.rotation, segments)
+    name = Path(motion.clip).stem or "face"
+    return [
+        Animation(
+            name if len(segments) == 1 else f"{name} {number}", motion.times[frames] - motion.times[0], motion.expression[frames],
+            quaternion[frames], motion.translation[frames],
+        )
+        for number, frames in enumerate(segments, 1)
+    ]  # fmt: skip
 
 
 def to_live_link(motion: Motion) -> bytes:

@@ -1,0 +1,1 @@
+"""Faces that are there already, changed."""
