@@ -30,6 +30,14 @@ def test_pairs_between_two_kinds_have_one_of_each():
     assert photo[pairs.first].all() and not photo[pairs.second].any() and pairs.same.mean() == 0.5
 
 
+def test_strangers_come_from_the_family_where_families_are_given():
+    who, _ = crowd(40)
+    pairs = draw_pairs(who, np.arange(len(who)), 0, 400, kin=who // 2)
+    assert (who[pairs.first] // 2 == who[pairs.second] // 2).all() and pairs.same.mean() == 0.5
+    folds = [set(who[pairs.first[pairs.fold == f]] // 2) for f in range(10)]
+    assert all(not a & b for i, a in enumerate(folds) for b in folds[:i])
+
+
 def test_few_people_are_refused():
     with pytest.raises(ValueError, match="12 people"):
         draw_pairs(np.arange(12), np.zeros(12), 0)
@@ -54,7 +62,7 @@ def test_a_folds_threshold_comes_from_the_others():
 def test_area_and_threshold_agree_with_counting():
     random = np.random.default_rng(4)
     alike, same = np.round(random.normal(size=80), 1), random.random(80) < 0.4
-    alike[same] += 0.5
+    alike[same] += 1.5
     a, b = alike[same][:, None], alike[~same][None]
     assert auc(alike, same) == pytest.approx(((a > b) + 0.5 * (a == b)).mean())
     alike += random.normal(0, 1e-4, 80)

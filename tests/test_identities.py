@@ -137,6 +137,15 @@ def test_made_up_people_share_shapes_and_skins_by_two_but_never_both():
     assert len({a.identity.tobytes() for a in four}) == 2 and len({a.albedo.tobytes() for a in four}) == 2
 
 
+def test_relatives_are_those_who_share_a_shape_or_a_skin():
+    parts = people(12)
+    shape, skin = casting.relatives(np.arange(12))
+    for i, a in enumerate(parts):
+        for j, b in enumerate(parts):
+            assert (shape[i] == shape[j]) == (a.identity is b.identity or bool((a.identity == b.identity).all()))
+            assert (skin[i] == skin[j]) == bool((a.albedo == b.albedo).all())
+
+
 def test_views_show_the_five_points_near_the_template(cast):
     random = np.random.default_rng(0)
     away = []

@@ -23,9 +23,10 @@ Embed = Callable[[np.ndarray], np.ndarray]
 class EvaluateRecognition:
     """Verification: pairs of pictures of one person and of two, as many of each, in ten folds of people.
 
-    Rows "videos": frames of different videos (video_frames). With --people also rows "renders" (made-up people), "photo and
-    render" (a photo, and renders of its fit with its own skin) and "photo and codes" (renders of its fit by codes alone).
-    Beside the networks stand baselines: pixels, mean colour, and a network that has learned nothing.
+    Rows "videos": frames of different videos (video_frames). With --people also rows "renders" (made-up people; then those
+    where two people have one shape and different skins, or one skin and different shapes), "photo and render" (a photo, and
+    renders of its fit with its own skin) and "photo and codes" (renders of its fit by codes alone). Beside the networks
+    stand baselines: pixels, mean colour, and a network that has learned nothing.
     """
 
     weights: tuple[Path, ...] = ()
@@ -70,6 +71,7 @@ def _sets(config: EvaluateRecognition):
     """Title, cut-outs and pairs of each row."""
     from likeness.cli.frames import frames
     from likeness.data import identities
+    from likeness.data.casting import relatives
     from likeness.evaluate.recognition import draw_pairs
 
     found = frames(data_folder(config.data), config.split)
@@ -86,6 +88,10 @@ def _sets(config: EvaluateRecognition):
         pictures = np.stack([album.picture(int(i)) for i in places])
         photo = None if title == "renders" else kinds[places] == identities.PHOTO
         yield title, pictures, draw_pairs(everyone[places], places, config.seed, config.pairs, photo)
+        if title == "renders":
+            shape, skin = relatives(everyone[places] - everyone[places].min())
+            yield "renders, one shape", pictures, draw_pairs(everyone[places], places, config.seed, config.pairs, kin=shape)
+            yield "renders, one skin", pictures, draw_pairs(everyone[places], places, config.seed, config.pairs, kin=skin)
 
 
 def _methods(config: EvaluateRecognition) -> dict[str, Embed]:

@@ -45,7 +45,8 @@ class Verification:
 
 
 def draw_pairs(
-    people: np.ndarray, groups: np.ndarray, seed: int, count: int = 6000, other: np.ndarray | None = None, folds: int = FOLDS
+    people: np.ndarray, groups: np.ndarray, seed: int, count: int = 6000, other: np.ndarray | None = None,
+    kin: np.ndarray | None = None, folds: int = FOLDS,
 ) -> Pairs:
     """As many pairs of one person as of two, both within folds of people, as in LFW's protocol (Huang et al. 2007, sec. 4).
 
@@ -53,6 +54,7 @@ def draw_pairs(
         people: (n,) who each picture shows.
         groups: (n,) occasion, such as a video; two pictures of a person are a pair only across occasions.
         other: (n,) bool; if given, a pair's first picture is one with True and the second one with False.
+        kin: (n,) family of each picture's person; if given, two people are a pair only within a family.
         count: Pairs, at most.
 
     Raises:
@@ -62,16 +64,18 @@ def draw_pairs(
     if len(names) < 2 * folds:
         raise ValueError(f"{len(names)} people; two are needed for each of {folds} folds")
     random = np.random.default_rng(seed)
-    fold_of = np.empty(len(names), int)
-    fold_of[random.permutation(len(names))] = np.arange(len(names)) % folds
+    families, family = np.unique(people if kin is None else kin, return_inverse=True)
+    fold_of = np.empty(len(families), int)
+    fold_of[random.permutation(len(families))] = np.arange(len(families)) % folds
     picked: list[np.ndarray] = []
     for number in range(folds):
-        mine = np.flatnonzero(fold_of[who] == number)
+        mine = np.flatnonzero(fold_of[family] == number)
         a, b = (side.ravel() for side in np.meshgrid(mine, mine, indexing="ij"))
         allowed = a < b if other is None else other[a] & ~other[b]
         a, b = a[allowed], b[allowed]
         same = who[a] == who[b]
-        kinds = [random.permutation(np.flatnonzero(kind)) for kind in (same & (groups[a] != groups[b]), ~same)]
+        strange = ~same if kin is None else ~same & (family[a] == family[b])
+        kinds = [random.permutation(np.flatnonzero(kind)) for kind in (same & (groups[a] != groups[b]), strange)]
         many = min(count // (2 * folds), *map(len, kinds))  # as many of each in each fold, or guessing were right too often
         for rows in kinds:
             picked.append(np.stack([a[rows[:many]], b[rows[:many]], same[rows[:many]], np.full(many, number)]))
