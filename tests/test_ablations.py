@@ -112,6 +112,20 @@ def test_the_status_says_how_far_every_run_is(stand_in, capsys):
     assert "train" not in done(place)
 
 
+def test_the_sheet_shows_the_first_seed_of_what_is_trained(tmp_path):
+    config = Ablate("tewari2018", tmp_path, measuring="--photos 5", judging="--judge-weights j.safetensors")
+    experiment = EXPERIMENTS["tewari2018"]
+    assert ablations.recalls(config, experiment) == {}
+    for name in ("linear", "base"):
+        place = ablations.folder(config, name, 0)
+        place.mkdir(parents=True)
+        (place / "done.json").write_text('{"train": {"command": [], "cpu": 1}}')
+    found = ablations.recalls(config, experiment)
+    assert list(found) == ["linear", "base"] and found["base"].made.level == "base" and found["linear"].made.level == "final"
+    assert found["base"].checkpoint == tmp_path / "base/seed-0/checkpoint.safetensors"
+    assert found["base"].photos == 5 and str(found["base"].judge_weights) == "j.safetensors"
+
+
 def test_no_time_is_left(stand_in):
     assert ablate(Ablate("genova2018", stand_in, minutes_left=0.0)) == PARTIAL
     assert not (stand_in / "order").exists() and json.loads((stand_in / "ablation.json").read_text())["trials"] == []

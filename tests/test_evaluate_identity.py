@@ -9,6 +9,7 @@ from likeness.evaluate.identity import (
     cosine,
     earth_movers_distance,
     identity_scores,
+    nearer_than_strangers,
     own_similarity,
     pair_similarities,
     recall,
@@ -72,3 +73,21 @@ def test_scores_get_worse_when_renderings_look_less_like_their_photos():
     assert rows[0]["top 1"] == 100 and rows[3]["top 5"] < 30
     own = Embeddings(photos.names, photos.people, photos.vectors)
     assert np.nanmean(own_similarity(own, photos)) == pytest.approx(1)
+
+
+def test_the_share_of_strangers_that_are_less_like():
+    photos = Embeddings(np.array(["a", "b", "c", "a2"]), np.array(["A", "B", "C", "A"]), np.array([[1, 0], [0, 1], [1, 1], [1, 0.1]]))
+    own = Embeddings(np.array(["a"]), np.array(["A"]), np.array([[1.0, 0.9]]))
+    assert nearer_than_strangers(own, photos) == [0.5]  # c is more like it, b is less; a2 is no stranger
+    same = Embeddings(np.array(["b", "lost"]), np.array(["B", "B"]), np.array([[1.0, 1.0], [1, 1]]))
+    found = nearer_than_strangers(same, photos)
+    assert found[0] == pytest.approx(0.5 / 3) and np.isnan(found[1])  # as like a as it is like b: half
+
+
+def test_by_chance_half_of_the_strangers_are_less_like():
+    random = np.random.default_rng(0)
+    names, who = np.arange(300).astype(str), np.arange(300).astype(str)
+    photos = Embeddings(names, who, random.normal(size=(300, 8)))
+    found = nearer_than_strangers(Embeddings(names, who, random.normal(size=(300, 8))), photos)
+    assert found.mean() == pytest.approx(0.5, abs=0.04)
+    assert nearer_than_strangers(photos, photos).min() == 1

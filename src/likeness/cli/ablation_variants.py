@@ -70,6 +70,7 @@ def _mean(metric: str) -> tuple[str, ...]:
 RECALL = {
     "top 1 %": Number("recall", ("whole", "top 1"), True),
     "top 5 %": Number("recall", ("whole", "top 5"), True),
+    "nearer than strangers %": Number("recall", _mean("nearer than strangers %"), True),
     "similarity": Number("recall", _mean("similarity"), True),
     "other photo in top 5 %": Number("frames", _mean("top 5 without its own photo %"), True),
     "to same": Number("frames", ("whole", "to same"), False),

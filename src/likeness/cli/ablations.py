@@ -59,6 +59,8 @@ class Ablate:
     """More options for recall; usually the judge: --judging "--judge-weights y.safetensors"."""
     status: bool = False
     """Only say how far every run is, and write what is there."""
+    sheet: Path | None = None
+    """Write a picture, .png or .jpg: photos that may be shown, and what each variant's first seed makes of them."""
     probe: int = 0
     """Do not compare: take the time of so many and of three times so many steps of every variant, and say how many steps make
     20 minutes on one core."""
@@ -84,6 +86,10 @@ def ablate(config: Ablate) -> int:
         left = work_on(preparation(config, experiment), work, config)
     found = document(config, experiment)
     children.write(config.output / RESULT, found)
+    if config.sheet is not None:
+        from likeness.cli import ablation_sheet
+
+        ablation_sheet.write(config.sheet, recalls(config, experiment))
     show("\n".join([*state(config, experiment), "", ablation_tables(found)]))
     for name, why in left.items():
         complain(f"{name}: {why}")
@@ -154,6 +160,20 @@ def training(config: Ablate, experiment: Experiment, variant: Variant, place: Pa
 def likeness(*words: str) -> tuple[str, ...]:
     """A command of ours, by the Python that runs now."""
     return (sys.executable, "-m", "likeness", *words)
+
+
+def recalls(config: Ablate, experiment: Experiment) -> dict[str, Any]:
+    """How recall is measured of the first seed of each variant that is trained: `cli.evaluate_recall.EvaluateRecall`."""
+    from likeness.cli.evaluate_recall import EvaluateRecall
+    from likeness.train.children import done
+
+    place = next(name for name, (what, *_) in experiment.measures.items() if what == "recall")
+    found = {}
+    for task, name in zip(tasks(config, experiment), chosen(config, experiment)):  # the first tasks are the first seed's
+        command = next(call.command for call in task.calls if call.name == place)
+        if "train" in done(task.folder):
+            found[name] = tyro.cli(EvaluateRecall, args=list(command[command.index("recall") + 1 :]))
+    return found
 
 
 def document(config: Ablate, experiment: Experiment) -> dict[str, Any]:

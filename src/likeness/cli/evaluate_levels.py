@@ -12,11 +12,9 @@ import tyro
 
 from likeness.cli.protocols import finish
 from likeness.cli.train import data_folder
-from likeness.cli.trained import Made, crops, listings, tewari_recipe
+from likeness.cli.trained import Made, crops, listings, tewari_recipe, to_show
 from likeness.evaluate.scores import Measured, collect
 
-SHOWN = ("sfhq", "stylegan")
-"""Sets whose pictures may be shown."""
 WAYS = ("vertices", "pixels", "skin")
 """At visible vertices, as the paper forms its image; over all pixels that the skin of both levels covers; over those of them
 that look like skin, so that hair, hands and glasses before the face do not count."""
@@ -112,8 +110,8 @@ def write_sheet(config: EvaluateLevels, recipe: Any) -> None:
     from likeness.cli.sheets import write
 
     captions = ("photo", "base", "final", "albedo: base", "final", "shape: base", "final")
-    rows = []
-    for listing, _ in listings(data_folder(config.data), SHOWN, config.split, -(-config.rows // len(SHOWN))):
+    rows, sets = [], to_show(config.sets)
+    for listing, _ in listings(data_folder(config.data), sets, config.split, -(-config.rows // len(sets))):
         for batch in crops(listing):
             with torch.no_grad():
                 drawn = color.encode(recipe.pictures(batch).numpy())

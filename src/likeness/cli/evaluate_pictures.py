@@ -180,12 +180,13 @@ def identity_report(renderings: identity.Embeddings, photos: identity.Embeddings
     own = dict(zip(kept.names, identity.own_similarity(kept, photos)))
     first, fifth = (dict(zip(kept.names, identity.recall(kept, photos, top))) for top in (1, 5))
     strangers = dict(zip(kept.names, identity.recall(kept, photos, 5, own=False)))
+    nearer = dict(zip(kept.names, identity.nearer_than_strangers(kept, photos)))
 
     def measure(name: str) -> Measured:
         need(name in own, f"{name}: no rendering, or its embedding is zero or not finite")
         return Measured({
             "similarity": own[name], "top 1 %": 100 * first[name], "top 5 %": 100 * fifth[name],
-            "top 5 without its own photo %": 100 * strangers[name],
+            "top 5 without its own photo %": 100 * strangers[name], "nearer than strangers %": 100 * nearer[name],
         })  # fmt: skip
 
     people = dict(zip(photos.names, photos.people))

@@ -13,7 +13,7 @@ import tyro
 
 from likeness.cli.protocols import finish
 from likeness.cli.train import data_folder
-from likeness.cli.trained import Made, Rest, System, listings, parts, picture, system
+from likeness.cli.trained import Made, Rest, System, listings, parts, picture, system, to_show
 from likeness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 TURN = 0.7
 """Radians by which a face is turned in the sheet's last column."""
-SHOWN = ("sfhq", "stylegan")
-"""Sets whose pictures may be shown."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def evaluate_recall(config: EvaluateRecall) -> int:
     from likeness.data.observed import answers
     from likeness.encoders.recognition.load import load
     from likeness.evaluate.codes import distribution
-    from likeness.evaluate.identity import Embeddings
+    from likeness.evaluate.identity import Embeddings, recall
 
     torch.set_num_threads(1)
     found, judge = system(config.checkpoint, config.made), load(config.judge, config.judge_weights)
@@ -79,8 +77,12 @@ def evaluate_recall(config: EvaluateRecall) -> int:
         names += [f"{listing.name}/{file}" for file in listing.files]
         people += persons
     renderings = Embeddings(np.array(names), np.array(people), np.concatenate(drawn))
-    scores = identity_report(renderings, replace(renderings, vectors=np.concatenate(seen)))
+    photos = replace(renderings, vectors=np.concatenate(seen))
+    scores = identity_report(renderings, photos)
     whole = dict(scores.whole) | {"top 1 by chance": 100 / len(names)}
+    ceiling = recall(photos, photos, 5, own=False)
+    if np.isfinite(ceiling).any():
+        whole["top 5 without its own photo, photos instead of faces"] = 100 * float(np.nanmean(ceiling))
     for kind in codes[0]:
         numbers = distribution(np.concatenate([code[kind] for code in codes]))
         whole |= {f"{kind} codes, {name}": value for name, value in numbers.items()}
@@ -129,8 +131,8 @@ def write_sheet(config: EvaluateRecall, found: System, judge: Any) -> None:
     """Photo, face from the front, face turned, for a few photos that may be shown."""
     from likeness.cli.sheets import write
 
-    rows = []
-    for listing, _ in listings(data_folder(config.data), SHOWN, config.split, -(-config.rows // len(SHOWN))):
+    rows, sets = [], to_show(config.sets)
+    for listing, _ in listings(data_folder(config.data), sets, config.split, -(-config.rows // len(sets))):
         photos = itertools.chain.from_iterable(aligned_photos(listing, judge))
         for rest in found.rest(listing):
             drawn = (portraits(rest, found, judge, yaw) for yaw in (0.0, TURN))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ RECIPES = ("Genova2018", "Tewari2018")
 """What a checkpoint may call its recipe."""
 TOGETHER = 16
 """Photos at a time."""
+SHOWN = ("sfhq", "stylegan")
+"""Sets whose pictures may be shown."""
 FRAMES = "video_frames"
 """The one set with several pictures of a person; all others are photo sets."""
 
@@ -35,8 +38,6 @@ class Made:
     """genova2018: the face model, where it is not the one that ships."""
     backbone: str = "mobilenet-places"
     """tewari2018: the encoder."""
-    chart: int = 32
-    """tewari2018: texels along a side of the reflectance correctives."""
     level: Literal["base", "final"] = "final"
     """tewari2018: which of its faces is measured where one is."""
 
@@ -117,16 +118,21 @@ def _genova(path: Path, made: Made) -> System:
 
 
 def tewari_recipe(path: Path, made: Made) -> Any:
-    """The recipe of Tewari et al. 2018 with a checkpoint's weights; kind and number of its codes are those of the weights."""
+    """The recipe of Tewari et al. 2018 with a checkpoint's weights, which also say what kind of correctives it has.
+
+    Raises:
+        AssetError: When the weights are others.
+    """
     from likeness.cli.tewari2018 import make
     from likeness.train import checkpoint
 
     weights = checkpoint.strip(checkpoint.load(path)[0], "weights.")
     kind = "non-linear" if "model.geometry.space.inner.weight" in weights else "linear"
+    basis = weights.get("model.reflectance.space." + {"linear": "basis", "non-linear": "outer.basis"}[kind])
     head = weights.get("network.heads.geometry.weight")
-    if head is None:
+    if head is None or basis is None:
         raise AssetError(f"{path}: no weights of tewari2018")
-    recipe = make(kind, made.backbone, len(head), made.chart)
+    recipe = make(kind, made.backbone, len(head), math.isqrt(basis.shape[1] // 3))
     filled(recipe, path)
     return recipe
 
@@ -175,6 +181,11 @@ def crops(listing: Listing, confidence: np.ndarray | None = None) -> Iterator[di
     data = LandmarkedCrops(Photos([listing]), [listing.name], 0, 0, confidence, plain=True)
     for rows in parts(len(data)):
         yield default_collate([data[i] for i in rows])
+
+
+def to_show(sets: Sequence[str]) -> tuple[str, ...]:
+    """Those of the sets whose pictures may be shown; all such sets where these are none of them."""
+    return tuple(name for name in sets if name in SHOWN) or SHOWN
 
 
 def parts(count: int) -> Iterator[range]:
