@@ -60,7 +60,7 @@ class Experiment:
 
 
 def _genova(about: str, *options: str) -> Variant:
-    return Variant(about, options, {"--synthetic-steps": 0.5, "--steps": 0.5})
+    return Variant(about, options, {"--synthetic-steps": 0.25, "--steps": 0.75})
 
 
 def _mean(metric: str) -> tuple[str, ...]:
@@ -96,12 +96,12 @@ GENOVA = Experiment(
         "albedo spread": Number("recall", ("whole", "albedo codes, spread"), None),
         "albedo off centre": Number("recall", ("whole", "albedo codes, off centre"), False),
     },
-    steps=4000,
+    steps=2400,
     first=("--stop", "1"),
 )  # fmt: skip
 """Fig. 3 of Genova et al. 2018."""
 
-BOTH = {"--base-steps": 0.45, "--steps": 0.55}
+BOTH = {"--base-steps": 0.5, "--steps": 0.5}
 TEWARI = Experiment(
     variants={
         "linear": Variant("linear correctives, the paper's choice", ("--correctives", "linear"), BOTH),
@@ -117,7 +117,7 @@ TEWARI = Experiment(
         "below its own base %": Number("levels", ("whole", "fall %, vertices"), True),
         "other photo in top 5 %": RECALL["other photo in top 5 %"],
     },
-    steps=4000,
+    steps=2200,
 )
 """Fig. 5 and 11 of Tewari et al. 2018. "Below its own base" of "base" compares with correctives that learned nothing."""
 
