@@ -33,9 +33,9 @@ def test_photos_are_drawn_with_both_their_errors():
     random = np.random.default_rng(0)
     base = random.uniform(0.02, 0.3, 300)  # photos differ far more than levels do
     found = gain(base, 0.8 * base)
-    assert found["low"] == pytest.approx(20) and found["high"] == pytest.approx(20) and found["better %"] == 100
+    assert found["from"] == pytest.approx(20) and found["to"] == pytest.approx(20) and found["better %"] == 100
     noisy = gain(base, 0.8 * base + random.normal(0, 0.05, 300))
-    assert noisy["low"] < noisy["fall %"] < noisy["high"] and noisy["better %"] < 100
+    assert noisy["from"] < noisy["fall %"] < noisy["to"] and noisy["better %"] < 100
 
 
 def test_a_photo_without_an_error_is_left_out():

@@ -17,7 +17,7 @@ from likeness.train import checkpoint
 
 
 @pytest.mark.parametrize(("value", "shown"), [
-    (0.0717, "0.0717"), (12.345, "12.3"), (1234.5, "1234"), (-0.5, "-0.500"), (0, "0"), (math.nan, "-"), (None, "-"),
+    (0.0717, "0.0717"), (12.345, "12.3"), (1234.5, "1234"), (-0.5, "-0.500"), (0, "0"), (math.nan, "-"), (None, "-"), (1.234e-7, "1.23e-07"),
 ])  # fmt: skip
 def test_numbers_have_digits_that_say_something(value, shown):
     assert number(value) == shown
@@ -41,7 +41,7 @@ def ablation(full, other, up=True):
     ([1, 2, 3.1], [9, 10, 11], True, "worse"), ([1, 2, 3.1], [9, 10, 11], False, "better"),
     ([1.0, 5, 3], [2, 1, 4], True, "undecided (1 of 3 seeds better)"),
     ([1.0, 5, 3], [2, 1, 4], False, "undecided (2 of 3 seeds better)"), ([4.0], [1.0], True, "undecided (1 of 1 seeds better)"),
-    ([], [1.0], True, "not measured"),
+    ([], [1.0], True, "not measured"), ([1.0, 2.0], [1.0, 2.0], True, "equal"), ([1.0], [1.0], True, "equal"),
 ])  # fmt: skip
 def test_a_sentence_says_no_more_than_the_interval(full, other, up, word):
     trials = [Trial(name, seed, {"x": float(v)}) for name, vs in (("a", full), ("b", other)) for seed, v in enumerate(vs)]
@@ -92,6 +92,14 @@ def test_a_reduced_log_keeps_means_and_stages(tmp_path):
     assert training_curve.reduced(rows, 1000) != rows and len(training_curve.reduced(rows, 1000)) == len(rows)
 
 
+def test_runs_that_follow_each_other_are_one_curve(tmp_path):
+    first = log(tmp_path / "a", 10)
+    second = [{**row, "c": "1"} for row in log(tmp_path / "b", 5)]
+    whole = training_curve.joined([first, second])
+    assert [int(row["step"]) for row in whole] == list(range(2, 32, 2))
+    assert whole[0]["c"] == "" and whole[-1]["c"] == "1"
+
+
 def test_the_time_of_a_run_follows_from_its_speeds(tmp_path):
     assert training_curve.minutes(log(tmp_path), 16) == pytest.approx(600 * 16 / 8.0 / 60)
 
@@ -130,7 +138,7 @@ def test_pages_are_written_from_files_and_rewritten_alike(tmp_path):
         "heads,all,all,genova2018,80,2,1.5,1.4,1.6\nheads,all,all,likeness,80,0,1.4,1.3,1.5\nheads,yaw,0,genova2018,9,0,7,,\n"
     )
     results(Results(
-        docs, "genova2018", run, "likeness train genova2018", (f"recall among photos={tmp_path / 'measured'}",), "net, 90 %",
+        docs, "genova2018", (run,), ("likeness train genova2018",), (f"recall among photos={tmp_path / 'measured'}",), "net, 90 %",
         (), tmp_path / "ablation", tmp_path / "bench", ("genova2018",),
     ))  # fmt: skip
     page = (docs / "genova2018.md").read_text()
@@ -153,5 +161,7 @@ def test_what_is_missing_is_said_in_a_line(tmp_path):
         results(Results(tmp_path, report=("a=b",)))
     with pytest.raises(AssetError, match="report.json: no such file"):
         results(Results(tmp_path, "genova2018", report=(f"a={tmp_path}",)))
+    with pytest.raises(UsageError, match="of genova2018, where --recipe says tewari2018"):
+        results(Results(tmp_path, "tewari2018", run=(finished(tmp_path / "run"),)))
     with pytest.raises(UsageError, match="NAME=PATH"):
         results(Results(tmp_path, "genova2018", report=("a",)))

@@ -52,11 +52,11 @@ class Ablate:
     minutes_left: float | None = None
     """Stop after so many minutes; what is running then goes on from its last checkpoint at the next call."""
     training: str = ""
-    """More options for every `likeness train RECIPE`, as one word: --training "--batch 64 --data /photos"."""
+    """More options for every `likeness train RECIPE`, as one word: --training="--batch 64 --data /photos"."""
     measuring: str = ""
-    """More options for every measurement; usually how the recipe was made: --measuring "--recogniser-weights x.safetensors"."""
+    """More options for every measurement; usually how the recipe was made: --measuring="--recogniser-weights x.safetensors"."""
     judging: str = ""
-    """More options for recall; usually the judge: --judging "--judge-weights y.safetensors"."""
+    """More options for recall; usually the judge: --judging="--judge-weights y.safetensors"."""
     status: bool = False
     """Only say how far every run is, and write what is there."""
     sheet: Path | None = None

@@ -62,6 +62,7 @@ def evaluate_levels(config: EvaluateLevels) -> int:
     whole = {}
     for way in WAYS:
         found = gain(*(scores.values[f"{level}, {way}"] for level in ("base", "final")))
+        found = {f"fall %, {name}" if name in ("from", "to") else name: value for name, value in found.items()}
         whole |= {f"{name}, {way}": value for name, value in found.items()}
     if config.sheet is not None:
         write_sheet(config, recipe)

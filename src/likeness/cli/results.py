@@ -67,10 +67,10 @@ class Results:
     """Folder of the pages; a folder of files for each recipe is in it."""
     recipe: Literal["", "genova2018", "tewari2018"] = ""
     """Whose files are put there by the options below."""
-    run: Path | None = None
-    """A training's folder: its stages, settings, time and curve."""
-    command: str = ""
-    """The command that trained it, for the page."""
+    run: tuple[Path, ...] = ()
+    """A training's folder: its stages, settings, time and curve; several, if each began where the one before ended."""
+    command: tuple[str, ...] = ()
+    """The commands that trained it, for the page."""
     report: tuple[str, ...] = ()
     """NAME=DIR: report.json of a measurement. The name is shown, as "recall among photos, validation"."""
     judge: str = ""
@@ -104,8 +104,8 @@ def results(config: Results) -> None:
 def gather(config: Results, place: Path) -> None:
     """Put files there, made small."""
     place.mkdir(parents=True, exist_ok=True)
-    if config.run is not None:
-        keep_run(config.run, config.command, place)
+    if config.run:
+        keep_run(config.run, config.command, place, config.recipe)
     for name, path in map(_named, config.report):
         found = _json(path / "report.json")
         kept = {"title": name, "judge": config.judge} | {key: found[key] for key in TEXT}
@@ -115,31 +115,45 @@ def gather(config: Results, place: Path) -> None:
             raise UsageError(f"--sheet {path}: a .jpg is wanted")
         shutil.copyfile(path, place / f"sheet-{_file(name)}.jpg")
     if config.ablation is not None:
-        _write(place / ABLATION, _json(config.ablation / ABLATION))
+        found = _json(config.ablation / ABLATION)
+        _mine(config.ablation, found["recipe"], config.recipe)
+        _write(place / ABLATION, found)
     if config.benchmark is not None:
         keep_rows(config.benchmark / SCOREBOARD.replace("scoreboard", "scores"), config.methods, place / SCOREBOARD)
 
 
-def keep_run(run: Path, command: str, place: Path) -> None:
-    """What a training's folder tells: stages, settings, time, curve."""
+def keep_run(runs: tuple[Path, ...], commands: tuple[str, ...], place: Path, recipe: str) -> None:
+    """What a training's folders tell: stages, settings, time, curve."""
     from likeness.evaluate import training_curve
     from likeness.train import checkpoint
     from likeness.train.loop import CHECKPOINT, LOG
 
-    tensors, state = checkpoint.load(run / CHECKPOINT)
-    identity, rows = state["identity"], training_curve.read(run / LOG)
+    stages, minutes, steps, logs = [], 0.0, 0, []
+    for run in runs:
+        tensors, state = checkpoint.load(run / CHECKPOINT)
+        identity = state["identity"]
+        _mine(run, identity["recipe"].lower(), recipe)
+        logs.append(training_curve.read(run / LOG))
+        stages += identity["stages"]
+        steps += state["step"]
+        minutes += training_curve.minutes(logs[-1], identity["settings"]["batch"])
     weights = checkpoint.strip(tensors, "weights.")
     _write(place / RUN, {
-        "command": command,
-        "stages": identity["stages"],
+        "commands": list(commands),
+        "stages": stages,
         "settings": identity["settings"],
-        "steps": state["step"],
-        "minutes": round(training_curve.minutes(rows, identity["settings"]["batch"]), 1),
+        "steps": steps,
+        "minutes": round(minutes, 1),
         "weights": sum(value.numel() for value in weights.values() if value.is_floating_point()),
     })  # fmt: skip
-    small = training_curve.reduced(rows)
+    small = training_curve.reduced(training_curve.joined(logs))
     training_curve.write(small, place / CURVE)
     (place / DRAWN).write_text(training_curve.svg(small), encoding="utf-8")
+
+
+def _mine(path: Path, found: str, wanted: str) -> None:
+    if found != wanted:
+        raise UsageError(f"{path}: of {found}, where --recipe says {wanted}")
 
 
 def keep_rows(scores: Path, methods: tuple[str, ...], target: Path) -> None:
@@ -186,7 +200,7 @@ def _run(place: Path, run: Document) -> list[str]:
 
     settings = ", ".join(f"{key} {value}" for key, value in run["settings"].items())
     said = f"{run['steps']} steps in {run['minutes']:.0f} minutes, {run['weights'] / 1e6:.1f} million weights. Settings: {settings}."
-    command = [f"```\n{run['command']}\n```"] if run["command"] else []
+    command = ["```\n{}\n```".format("\n".join(run["commands"]))] if run["commands"] else []
     return ["## The run", *command, said, text.run_table(run), f"![curves]({place.name}/{DRAWN})"]
 
 
@@ -242,7 +256,7 @@ HOW = """## Doing it again
 likeness train RECIPE --output RUN                                      # the run; goes on after it was stopped
 likeness evaluate levels RUN/checkpoint.safetensors -o LEVELS           # tewari2018: base and final level
 likeness evaluate recall RUN/checkpoint.safetensors --judge-weights JUDGE -o RECALL
-likeness ablate RECIPE -o ABLATION --judging "--judge-weights JUDGE"    # goes on after it was stopped, too
+likeness ablate RECIPE -o ABLATION --judging="--judge-weights JUDGE"    # goes on after it was stopped, too
 likeness results --recipe RECIPE --run RUN --command "likeness train RECIPE" --report recall=RECALL --ablation ABLATION
 likeness results                                                        # the pages alone
 ```

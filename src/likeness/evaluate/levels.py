@@ -33,7 +33,7 @@ def gain(base: np.ndarray, final: np.ndarray, rounds: int = 2000) -> dict[str, f
         base, final: (n,) errors of the same photos; photos without either are left out.
 
     Returns:
-        "fall %": of the mean error, with "low" and "high" of its 95 % interval, photos drawn with replacement, both errors
+        "fall %": of the mean error; "from" and "to": its 95 % interval, photos drawn with replacement, both errors
         of a photo together; "better %": share of the photos whose error falls.
     """
     base, final = np.asarray(base, float), np.asarray(final, float)
@@ -46,6 +46,6 @@ def gain(base: np.ndarray, final: np.ndarray, rounds: int = 2000) -> dict[str, f
 
     places = np.arange(len(base))
     if not len(places):
-        return dict.fromkeys(("fall %", "low", "high", "better %"), float("nan"))
+        return dict.fromkeys(("fall %", "from", "to", "better %"), float("nan"))
     low, high = bootstrap_interval(places, fall, rounds)
-    return {"fall %": fall(places), "low": low, "high": high, "better %": 100 * float((final < base).mean())}
+    return {"fall %": fall(places), "from": low, "to": high, "better %": 100 * float((final < base).mean())}

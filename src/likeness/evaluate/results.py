@@ -20,6 +20,8 @@ def number(value: float | None, digits: int = 3) -> str:
         return MISSING
     if value == 0:
         return "0"
+    if abs(value) < 1e-4:
+        return f"{value:.{digits - 1}e}"
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:.{min(places, 6)}f}"
 
@@ -73,6 +75,8 @@ def verdict(found: Difference, up: bool) -> str:
     """What a paired difference says: better or worse where the 95 % interval holds no zero, else how the seeds fell."""
     if found.count == 0:
         return "not measured"
+    if found.mean == 0 and not (found.low < 0 < found.high):
+        return "equal"
     good = found.above if up else found.count - found.above
     if found.count > 1 and (found.low > 0 or found.high < 0):
         return "better" if (found.mean > 0) == up else "worse"

@@ -29,6 +29,16 @@ def read(path: Path) -> list[Row]:
         return list(csv.DictReader(file))
 
 
+def joined(logs: Sequence[Sequence[Row]]) -> list[Row]:
+    """Logs of runs of which each began with the weights of the one before, as one: steps go on, terms are all of them."""
+    result, before = [], 0
+    names = list(dict.fromkeys(name for rows in logs for name in rows[0]))
+    for rows in logs:
+        result += [{name: row.get(name, "") for name in names} | {"step": str(before + int(row["step"]))} for row in rows]
+        before = int(result[-1]["step"])
+    return result
+
+
 def reduced(rows: Sequence[Row], most: int = POINTS) -> list[Row]:
     """At most about so many rows: means over neighbouring rows of one stage, at the step of the last of them."""
     size, parts = max(1, -(-len(rows) // most)), []
