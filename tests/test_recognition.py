@@ -9,6 +9,7 @@ from likeness import color  # noqa: E402
 from likeness.encoders.recognition import small, templates  # noqa: E402
 from likeness.encoders.recognition.align import align  # noqa: E402
 from likeness.encoders.recognition.interface import Recognition  # noqa: E402
+from likeness.encoders.recognition.load import load  # noqa: E402
 from likeness.errors import AssetError  # noqa: E402
 from likeness.geometry.alignment import similarity  # noqa: E402
 
@@ -213,3 +214,19 @@ def test_weights_that_overflow_are_not_written(tmp_path):
     network.embedding.weight.data[0, 0] = 1e6
     with pytest.raises(AssetError, match="embedding.weight"):
         small.write(tmp_path / "x.safetensors", network, "x", templates.arcface(64), "none", [])
+
+
+def test_the_network_that_ships_sees_through_gradients_and_learned_from_allowed_sets_only():
+    import json
+
+    from safetensors import safe_open
+
+    network = load("likeness")
+    image = torch.rand(2, 3, network.size, network.size, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    first, second = network(image)
+    assert network.features == len(first) and (first @ second).abs() < 0.999
+    (first @ second).backward()
+    assert image.grad.abs().amax((1, 2, 3)).min() > 0
+    with safe_open(small.SHIPPED, "pt") as file:
+        sources = json.loads(file.metadata()["sources"])
+    assert sources and not any(word in source for source in sources for word in ("video_frames", "lfpw", "aflw"))
