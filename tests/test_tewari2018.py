@@ -217,3 +217,34 @@ def test_bare_skin_has_no_eyes_brows_or_lips():
     assert 0 < bare.sum() < TOPOLOGY.regions["skin"].sum()
     for name in ("eye_left", "brow_right", "inner_mouth", "lower_lip"):
         assert not (bare & TOPOLOGY.regions[name]).any()
+
+
+def test_a_face_model_of_others_can_be_the_base_level(portraits, tmp_path):
+    from likeness.assets import pca
+    from likeness.assets.outside import Colors, OutsideModel
+    from likeness.cli.tewari2018 import parts
+    from likeness.errors import AssetError
+
+    model, random = head(), np.random.default_rng(0)
+    skin = model.layout.size**2
+    triangles = TOPOLOGY.triangles[(TOPOLOGY.triangles < skin).all(1)]
+    marks = TOPOLOGY.landmarks["68"]
+    table = marks.vertices[np.arange(68), marks.weights.argmax(1)]
+    colors = Colors(np.full((skin, 3), 0.5), 0.02 * random.standard_normal((3, skin, 3)), "linear")
+    other = OutsideModel(
+        "other", "none", model.mean[:skin], model.identity[:4, :skin], model.expression[:5, :skin],
+        np.concatenate([triangles, np.full((len(triangles), 1), -1)], 1).astype(np.int32),
+        expression_unit="standard deviation", landmarks68=table.astype(np.int32), albedo=colors,
+    )  # fmt: skip
+    pca.write(tmp_path / "other.npz", other)
+    face = parts(tmp_path / "other.npz")
+    assert not face.weights and len(face.fixed.vertices) == 49 and len(face.path.vertices) == 17
+    torch.manual_seed(0)
+    recipe = Tewari2018(face, Small(), codes=6, nodes=30, chart=6)
+    losses = recipe.losses(_batch(portraits), Stage("x", 1, FULL, {}))
+    assert set(losses) == set(FULL) and all(loss.isfinite() for loss in losses.values())
+    code = torch.randn(2, 3)
+    torch.testing.assert_close(stored(face.albedo(code)), face.albedo.encoded(code).clamp(0, 1), atol=1e-4, rtol=0)
+    pca.write(tmp_path / "plain.npz", replace(other, albedo=None))
+    with pytest.raises(AssetError, match="colours"):
+        parts(tmp_path / "plain.npz")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from likeness.cli.train import data_folder
+from likeness.errors import AssetError, UsageError
 from likeness.train.settings import Settings
 
 SETS = ("sfhq", "stylegan", "gan", "officials")
@@ -29,6 +30,8 @@ class Tewari2018:
     start: Path | None = None
     """Checkpoint to begin with: of this recipe, or of `likeness train regressor` or `points`, whose weights are taken as
     far as names and sizes fit."""
+    face_model: Path | None = None
+    """A face model of others with colours and all of the 68 landmarks (`likeness models`); by default the one that ships."""
     correctives: Literal["linear", "non-linear"] = "linear"
     """What corrective codes mean (fig. 5)."""
     codes: int = 500
@@ -43,29 +46,66 @@ class Tewari2018:
     """Learning rate of the encoder and of the heads of shape and camera; `--stages.NAME.rates.GROUP` sets one alone."""
     stop: int | None = None
     """Stop, with a checkpoint, after so many steps of this call."""
+    export: Path | None = None
+    """Write the system here when done, an ONNX file for `likeness reconstruct --system`; needs the face model that ships."""
+    export_only: bool = False
+    """Do not train: export the checkpoint in the output folder."""
     settings: Annotated[Settings, tyro.conf.arg(name="")] = Settings(
         batch=16, warmup=100, clip=50.0, average=0.998, save_every=250, optimizer="adam"
     )
 
 
 def tewari2018(config: Tewari2018) -> None:
-    """Train."""
+    """Train, and export where wanted.
+
+    Raises:
+        UsageError: When options do not fit together.
+    """
     import torch
 
+    from likeness.train import loop
+    from likeness.train.processes import is_first
+
+    if config.export is not None and config.face_model is not None:
+        raise UsageError("--export writes systems of the face model that ships; leave out --face-model")
+    if config.export_only and config.export is None:
+        raise UsageError("--export-only needs --export FILE.onnx")
+    torch.manual_seed(config.settings.seed)
+    recipe = make(
+        config.correctives, config.backbone, config.codes, config.chart, stages(config), parts(config.face_model)
+    )
+    if not config.export_only:
+        recipe.data = look(config)
+        if config.start is not None:
+            start(recipe, config.start)
+            recipe.settled = True
+        loop.train(recipe, config.output, config.settings, config.stop)
+        if not is_first():
+            return
+    if config.export is not None:
+        export(config, recipe)
+
+
+def look(config: Tewari2018) -> Any:
+    """The photos, cut out and kept in memory."""
     from likeness.data.folder import Photos, read_set
     from likeness.data.landmarked import LandmarkedCrops
-    from likeness.train import loop
 
-    photos_folder, settings = data_folder(config.data) / "photos", config.settings
-    photos = Photos([read_set(photos_folder, name, "train") for name in config.sets])
+    folder, settings = data_folder(config.data) / "photos", config.settings
+    photos = Photos([read_set(folder, name, "train") for name in config.sets])
     length = max(config.base_steps, config.steps) * settings.batch
-    torch.manual_seed(settings.seed)
-    recipe = make(config.correctives, config.backbone, config.codes, config.chart, stages(config))
-    recipe.data = LandmarkedCrops(photos, config.sets, settings.seed, length, confidence(photos.points))
-    if config.start is not None:
-        start(recipe, config.start)
-        recipe.settled = True
-    loop.train(recipe, config.output, settings, config.stop)
+    return LandmarkedCrops(photos, config.sets, settings.seed, length, confidence(photos.points))
+
+
+def export(config: Tewari2018, recipe: Any) -> None:
+    """Write the averaged weights of the checkpoint in the output folder as a system."""
+    from likeness.assets import builtin
+    from likeness.train import checkpoint, loop
+    from likeness.train.export_system import export_tewari
+
+    state = checkpoint.load_weights(config.output / loop.CHECKPOINT, recipe)
+    sources, facts = ("photo sets " + ", ".join(config.sets),), {"steps": state["step"], "correctives": config.correctives}
+    export_tewari(recipe.network, recipe.model, builtin.load(), config.export, sources, facts=facts)
 
 
 def confidence(points: Any) -> Any:
@@ -89,28 +129,52 @@ def stages(config: Tewari2018) -> tuple[Any, ...]:
 
 def make(
     correctives: str = "linear", backbone: str = "mobilenet-places", codes: int = 500, chart: int = 32,
-    stages: tuple[Any, ...] = (),
+    stages: tuple[Any, ...] = (), face: Any = None,
 ) -> Any:
-    """The recipe on the face model that ships."""
+    """The recipe, by default on the face model that ships."""
+    from likeness.data.augment import CROP_SIZE
+    from likeness.encoders.backbones import build
+    from likeness.recipes.tewari2018 import Tewari2018
+
+    face = parts() if face is None else face
+    return Tewari2018(face, build(backbone, CROP_SIZE), correctives, codes, chart=chart, stages=stages)
+
+
+def parts(path: Path | None = None) -> Any:
+    """What the recipe wants of a face model: the one that ships, or a file of others.
+
+    Raises:
+        AssetError: When it has no colours, or does not know all of the 68 landmarks.
+    """
     import numpy as np
 
-    from likeness.assets import albedo, builtin
+    from likeness.assets import albedo, builtin, readable
     from likeness.assets.correspondence import OUTLINE
-    from likeness.data.augment import CROP_SIZE
+    from likeness.assets.landmarks import INNER_MOUTH_CORNERS
+    from likeness.assets.topology import topology
     from likeness.data.landmarked import CHOSEN
-    from likeness.encoders.backbones import build
     from likeness.models.albedo import AlbedoDecoder
+    from likeness.models.expressionless import ColorDecoder
     from likeness.models.linear import LinearModel
-    from likeness.recipes.tewari2018 import JAW, FaceParts, Tewari2018
+    from likeness.recipes.tewari2018 import JAW, FaceParts
     from likeness.types import Embedding
 
-    model = builtin.load()
-    topology = model.topology()
-    dense = topology.landmarks["dense"]
-    fixed, path = CHOSEN[JAW:], np.array([*OUTLINE, OUTLINE[0]])
-    places = (Embedding(dense.vertices[rows], dense.weights[rows]) for rows in (fixed, path))
-    face = FaceParts(LinearModel.of(model), AlbedoDecoder(albedo.load(), topology), topology, *places)
-    return Tewari2018(face, build(backbone, CROP_SIZE), correctives, codes, chart=chart, stages=stages)
+    def taken(marks: Embedding, *choices: Any) -> list[Embedding]:
+        return [Embedding(marks.vertices[rows], marks.weights[rows]) for rows in choices]
+
+    if path is None:
+        model = builtin.load()
+        surface = model.topology()
+        places = taken(surface.landmarks["dense"], CHOSEN[JAW:], np.array([*OUTLINE, OUTLINE[0]]))
+        return FaceParts(LinearModel.of(model), AlbedoDecoder(albedo.load(), surface), surface, *places)
+    outside = readable.read(path)
+    surface = topology(outside)
+    if outside.albedo is None or "68" not in surface.landmarks:
+        raise AssetError(f"{path}: {outside.name} needs colours and all of the 68 landmarks, see docs/face_models.md")
+    inner = np.delete(np.arange(68), INNER_MOUTH_CORNERS)[JAW:]
+    places = taken(surface.landmarks["68"], inner, np.arange(JAW))
+    weights = outside.expression_unit == "weight"
+    return FaceParts(LinearModel.outside(outside), ColorDecoder(outside.albedo), surface, *places, weights)
 
 
 def start(recipe: Any, path: Path) -> None:
@@ -119,7 +183,6 @@ def start(recipe: Any, path: Path) -> None:
     Raises:
         AssetError: When none fits.
     """
-    from likeness.errors import AssetError
     from likeness.train import checkpoint
 
     found, own = checkpoint.strip(checkpoint.load(path)[0], "average."), recipe.state_dict()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from likeness.assets.albedo import AlbedoModel
 from likeness.assets.builtin import Builtin
 from likeness.assets.outside import Colors, OutsideModel
-from likeness.color import linear_from_srgb
+from likeness.color import linear_from_srgb, srgb_from_linear
 from likeness.errors import AssetError
 from likeness.models.albedo import AlbedoDecoder
 from likeness.models.linear import LinearModel
@@ -33,6 +33,11 @@ class ColorDecoder(nn.Module):
     def forward(self, code: Tensor) -> Tensor:
         color = (self.mean + torch.tensordot(code, self.modes, 1)).clip(0, 1)
         return linear_from_srgb(color) if self.encoding == "srgb" else color
+
+    def encoded(self, code: Tensor) -> Tensor:
+        """The same sRGB-encoded, as `AlbedoDecoder.encoded`; clipped only where the file's colours are linear."""
+        color = self.mean + torch.tensordot(code, self.modes, 1)
+        return color if self.encoding == "srgb" else srgb_from_linear(color)
 
 
 class Expressionless(nn.Module):

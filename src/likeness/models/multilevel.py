@@ -208,7 +208,8 @@ def spread(mean: np.ndarray, topology: Topology, nodes: int = graph.NODES) -> tu
     piece = _pieces(topology.triangles, len(mean))
     largest = np.bincount(piece[topology.triangles[:, 0]]).argmax()
     triangles = topology.triangles[piece[topology.triangles[:, 0]] == largest]
-    found = graph.build(mean, triangles, nodes, topology.mirror)
+    exact = np.array_equal(topology.mirror[topology.mirror], np.arange(len(mean)))  # not so on models of others
+    found = graph.build(mean, triangles, nodes, topology.mirror if exact else None)
     matrix = found.upsampling
     kept = piece[matrix.rows] == largest
     rows, columns, values = [matrix.rows[kept]], [matrix.columns[kept]], [matrix.values[kept]]
