@@ -12,7 +12,8 @@ from likeness.losses.contour import slide  # noqa: E402
 from likeness.losses.landmark import confident_squares  # noqa: E402
 from likeness.models.linear import LinearModel  # noqa: E402
 from likeness.models.multilevel import (  # noqa: E402
-    GeometryCorrectives, LinearSpace, MultilevelModel, NonLinearSpace, ReflectanceCorrectives, harmonics, skin_of, spread,
+    GeometryCorrectives, LinearSpace, MultilevelModel, NonLinearSpace, ReflectanceCorrectives,
+    harmonics, skin_of, spread,
 )  # fmt: skip
 
 TOPOLOGY, MEAN = head().topology(), head().mean

@@ -28,10 +28,9 @@ class Tewari2018:
     backbone: str = "mobilenet-places"
     """Of `encoders.backbones`: alexnet as in the paper, resnet18, resnet50, mobilenetv3-small, mobilenetv3-large."""
     start: Path | None = None
-    """Checkpoint to begin with: of this recipe, or of `likeness train regressor` or `points`, whose weights are taken as
-    far as names and sizes fit."""
+    """Checkpoint to begin with, as far as names and sizes fit: of this recipe, `likeness train regressor` or `points`."""
     face_model: Path | None = None
-    """A face model of others with colours and all of the 68 landmarks (`likeness models`); by default the one that ships."""
+    """A face model of others with colours and all of the 68 landmarks (`likeness models`), for the one that ships."""
     correctives: Literal["linear", "non-linear"] = "linear"
     """What corrective codes mean (fig. 5)."""
     codes: int = 500
@@ -47,7 +46,7 @@ class Tewari2018:
     stop: int | None = None
     """Stop, with a checkpoint, after so many steps of this call."""
     export: Path | None = None
-    """Write the system here when done, an ONNX file for `likeness reconstruct --system`; needs the face model that ships."""
+    """Write the system here when done, for `likeness reconstruct --system`; needs the face model that ships."""
     export_only: bool = False
     """Do not train: export the checkpoint in the output folder."""
     settings: Annotated[Settings, tyro.conf.arg(name="")] = Settings(
@@ -104,7 +103,8 @@ def export(config: Tewari2018, recipe: Any) -> None:
     from likeness.train.export_system import export_tewari
 
     state = checkpoint.load_weights(config.output / loop.CHECKPOINT, recipe)
-    sources, facts = ("photo sets " + ", ".join(config.sets),), {"steps": state["step"], "correctives": config.correctives}
+    sources = ("photo sets " + ", ".join(config.sets),)
+    facts = {"steps": state["step"], "correctives": config.correctives}
     export_tewari(recipe.network, recipe.model, builtin.load(), config.export, sources, facts=facts)
 
 

@@ -1,4 +1,4 @@
-"""Crops of photos with the customary 66 landmarks and how far each is believed: what self-supervised recipes learn from."""
+"""Crops of photos with the customary 66 landmarks, and how far each is believed: for self-supervised recipes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from likeness.geometry.alignment import similarity
 CHOSEN = np.delete(DENSE_OF_68, INNER_MOUTH_CORNERS)
 """(66,) the dense landmark of each of the 66 points: 17 of the jaw line, then 49."""
 HIDDEN, STRANGE = 0.3, 0.08
-"""What a landmark counts that the head hides; the mean distance from a mean head, in heads, at which a face counts exp(-1)."""
+"""What a hidden landmark counts; the mean distance from a mean head, in heads, at which a face counts exp(-1)."""
 BEHIND = 40.0
 """mm that a head's middle lies behind the mean of its landmarks."""
 _MIRROR = permutation()

@@ -1,8 +1,8 @@
 """A face model of two levels: a fixed linear model, and correctives that are learned from photos.
 
 Tewari et al. 2018, sec. 4: `v_final = v_base(identity, expression) + F_g(delta_g)` and
-`r_final = r_base(albedo) + F_r(delta_r)`, eq. 1 and 2. What is learned is small: geometry moves the nodes of a deformation
-graph (as Mallikarjun et al. 2021 do it), and reflectance is a picture over the chart.
+`r_final = r_base(albedo) + F_r(delta_r)`, eq. 1 and 2. What is learned is small: geometry moves the nodes of a
+deformation graph (as Mallikarjun et al. 2021 do it), and reflectance is a picture over the chart.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Levels(NamedTuple):
 class LinearSpace(nn.Module):
     """`F(code) = basis . code`, (B, C) -> (B, n, 3): the paper's best choice (sec. 7, fig. 5).
 
-    Ours: the basis begins with the smoothest functions there are, the harmonics of the points' neighbourhoods, on each of
-    the three axes; such a basis, fixed, is what the paper compares with (Garrido et al. 2016). Of a random one, every
+    Ours: the basis begins with the smoothest functions there are, the harmonics of the points' neighbourhoods, on each
+    of the three axes; such a basis, fixed, is what the paper compares with (Garrido et al. 2016). Of a random one, every
     step towards a smooth correction would be drowned in speckle.
 
     Args:

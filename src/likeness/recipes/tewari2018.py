@@ -121,7 +121,7 @@ class Level(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A level against the photo: colours of both at sampled vertices, (B, n, 3) sRGB in [0, 1], and visibility (B, n)."""
+    """A level against the photo: colours of both at some vertices, (B, n, 3) sRGB in [0, 1], and visibility (B, n)."""
 
     shaded: Tensor
     photo: Tensor
@@ -217,7 +217,8 @@ class Tewari2018(Recipe):
     def losses(self, batch: Batch, stage: Stage) -> Mapping[str, Tensor]:
         found = self.network(batch["image"])
         view, photo = camera.to_view(found.camera, CROP_SIZE), batch["image"].float() / 255
-        base = Level(self.model.shape(found.identity, found.expression).vertices, self.model.albedo.encoded(found.albedo))
+        model = self.model
+        base = Level(model.shape(found.identity, found.expression).vertices, model.albedo.encoded(found.albedo))
         chosen = self.skin[torch.randint(len(self.skin), (min(SAMPLES, len(self.skin)),), device=self.skin.device)]
         terms = {}
         if "sparse" in stage.terms:
