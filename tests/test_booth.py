@@ -117,7 +117,8 @@ def test_gradients_through_the_crop_are_those_of_finite_differences():
         view = place.view(Face(vertices), turn.double(), distance.double())
         return project(vertices[:, 40:400:40], view)
 
-    assert torch.autograd.gradcheck(lambda s: seen(vertices.detach() * s), torch.ones(1, 1, 3, dtype=torch.float64, requires_grad=True))
+    stretch = torch.ones(1, 1, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda s: seen(vertices.detach() * s), stretch)
     (by_size,) = torch.autograd.grad(seen(vertices)[0, 3, 0], vertices)
     assert by_size.abs().sum() > 0
 
@@ -128,7 +129,8 @@ def test_a_camera_moves_with_each_picture_of_a_batch():
     turned = np.stack([scale * np.cos(angle), -scale * np.sin(angle), scale * np.sin(angle), scale * np.cos(angle)], -1)
     motion = np.zeros((3, 3, 3))
     motion[:, :2, :2], motion[:, :2, 2], motion[:, 2, 2] = turned.reshape(3, 2, 2), random.normal(0, 20, (3, 2)), 1
-    view = View(np.tile(np.eye(3), (3, 1, 1)), random.normal(0, 5, (3, 3)) - [0, 0, 600], np.full(3, 500.0), np.zeros((3, 2)), (9, 9))
+    place, focal = random.normal(0, 5, (3, 3)) - [0, 0, 600], np.full(3, 500.0)
+    view = View(np.tile(np.eye(3), (3, 1, 1)), place, focal, np.zeros((3, 2)), (9, 9))
     points = random.normal(0, 50, (3, 5, 3))
     before, after = project(points, view), project(points, transform_view(view, motion, (9, 9)))
     expected = np.einsum("bij,bnj->bni", motion[:, :2, :2], before) + motion[:, None, :2, 2]
@@ -138,7 +140,8 @@ def test_a_camera_moves_with_each_picture_of_a_batch():
 @pytest.mark.parametrize("encoding", ["linear", "srgb"])
 def test_colours_of_others_are_decoded_as_numpy_does(encoding):
     random = np.random.default_rng(0)
-    colors = Colors(random.uniform(0.2, 0.8, (9, 3)).astype(np.float32), random.normal(0, 0.2, (4, 9, 3)).astype(np.float32), encoding)
+    mean, modes = random.uniform(0.2, 0.8, (9, 3)), random.normal(0, 0.2, (4, 9, 3))
+    colors = Colors(mean.astype(np.float32), modes.astype(np.float32), encoding)
     code = random.standard_normal((2, 3, 4)).astype(np.float32)
     found = ColorDecoder(colors)(torch.from_numpy(code))
     np.testing.assert_allclose(found, colors.decode(code), atol=1e-6)

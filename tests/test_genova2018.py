@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from line import quiet, settings
@@ -16,6 +17,7 @@ from likeness.assets.outside import Colors, OutsideModel
 from likeness.assets.topology import topology as topology_of
 from likeness.cli.genova2018 import Genova2018 as Config
 from likeness.cli.genova2018 import face_model, genova2018
+from likeness.cli.genova2018 import recipe as recipe_of
 from likeness.data.booth import Booth, as_seen
 from likeness.data.folder import Listing
 from likeness.data.observed import Pairs, SeenPhotos, aligned, seen_faces, seen_photos
@@ -262,8 +264,10 @@ def outside():
     skin = head.topology("base")
     table = skin.landmarks["68"].vertices[:, 0].astype(np.int32)
     random = np.random.default_rng(0)
-    colors = Colors(random.uniform(0.3, 0.6, (len(head.mean), 3)), 0.05 * random.standard_normal((4, len(head.mean), 3)), "srgb")
-    return OutsideModel("toy", "made up", head.mean, head.identity, head.expression, skin.faces, "weight", landmarks68=table, albedo=colors)
+    shape = head.mean.shape
+    colors = Colors(random.uniform(0.3, 0.6, shape), 0.05 * random.standard_normal((4, *shape)), "srgb")
+    modes = head.identity, head.expression
+    return OutsideModel("toy", "made up", head.mean, *modes, skin.faces, "weight", landmarks68=table, albedo=colors)
 
 
 def test_a_model_of_others_takes_the_place_of_the_one_that_ships():
@@ -301,3 +305,28 @@ def test_a_model_without_colours_or_without_eyes_is_refused(tmp_path):
 def test_the_command_refuses_what_it_cannot_do(wrong, tmp_path):
     with pytest.raises(UsageError):
         genova2018(replace(Config(output=tmp_path), **wrong))
+
+
+def test_a_trained_system_is_exported_and_refused_where_it_cannot_be(tmp_path):
+    from likeness.encoders.recognition import small
+    from likeness.runtime.systems.card import from_metadata
+
+    torch.manual_seed(0)
+    weights, untrained = tmp_path / "net.safetensors", small.IdentityNetwork("mobilenetv3-small", 32, 8)
+    small.write(weights, untrained, "x", wide(32), "research only", ["y"])
+    config = Config(output=tmp_path, recogniser_weights=weights, export=tmp_path / "x.onnx", export_only=True)
+    trained = recipe_of(config)
+    checkpoint.save(tmp_path / CHECKPOINT, {f"weights.{k}": v for k, v in trained.state_dict().items()}, {"step": 7})
+    genova2018(config)
+    session = onnxruntime.InferenceSession(config.export)
+    card = from_metadata(session.get_modelmeta().custom_metadata_map, config.export)
+    assert card.research and card.facts["steps"] == 7 and card.codes == {"identity": 100, "albedo": 60}
+    crop = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    found = session.run(None, {session.get_inputs()[0].name: crop})
+    with torch.no_grad():
+        true = trained(torch.from_numpy(crop).permute(0, 3, 1, 2) / 255)
+    for mine, its in zip(true, found):
+        np.testing.assert_allclose(np.ravel(its), np.ravel(mine), atol=0.02)
+    for wrong in ({"face_model": tmp_path / "other.npz"}, {"export": None}):
+        with pytest.raises(UsageError):
+            genova2018(replace(config, **wrong))

@@ -53,54 +53,96 @@ class Genova2018:
     """Learning rate of the first stage at the top of its schedule; the second has a third of it."""
     stop: int | None = None
     """Stop, with a checkpoint, after so many steps of this call."""
+    export: Path | None = None
+    """Write the system here when done, an ONNX file for `likeness reconstruct --system`; needs the face model that ships."""
+    export_only: bool = False
+    """Do not train: export the checkpoint in the output folder."""
     settings: Annotated[Settings, tyro.conf.arg(name="")] = SETTINGS
 
 
 def genova2018(config: Genova2018) -> None:
-    """Look at the photos and at drawn faces, then train."""
+    """Look at the photos and at drawn faces, train, and export where wanted.
+
+    Raises:
+        UsageError: When options do not fit together.
+    """
     import torch
 
     from likeness.train import loop
+    from likeness.train.processes import is_first
 
     if not 0 < config.drawn <= 1 or config.views < 1 or config.versions < 1 or config.faces < 1:
         raise UsageError("--drawn is a share above 0 and up to 1; --views, --versions and --faces are 1 at least")
     if config.settings.accumulate > 1:
-        raise UsageError("--accumulate cuts the batch whose moments are wanted; lower --drawn instead to need less memory")
+        raise UsageError("--accumulate cuts the batch whose moments are wanted; to need less memory, lower --drawn")
+    if config.export is not None and config.face_model is not None:
+        raise UsageError("--export writes codes of the face model that ships; leave out --face-model")
+    if config.export_only and config.export is None:
+        raise UsageError("--export-only needs --export FILE")
     torch.set_num_threads(config.settings.threads)
     torch.manual_seed(config.settings.seed)
-    loop.train(recipe(config), config.output, config.settings, config.stop)
+    trained = recipe(config)
+    if not config.export_only:
+        loop.train(trained, config.output, config.settings, config.stop)
+        if not is_first():
+            return
+    if config.export is not None:
+        export(config, trained)
 
 
 def recipe(config: Genova2018) -> Any:
-    """The recipe with its data."""
-    from rich.progress import track
-
-    from likeness.data.folder import read_set
-    from likeness.data.observed import Pairs, seen_faces, seen_photos
+    """The recipe, with its data where it is to be trained."""
+    from likeness.data.observed import Pairs
     from likeness.encoders.recognition.load import load
     from likeness.recipes.genova2018 import Genova2018 as Recipe
     from likeness.recipes.genova2018 import stages
 
-    folder = config.observed or config.output / "observed"
     recogniser = load(config.recogniser, config.recogniser_weights).to(config.settings.device)
-    model, booth = face_model(config.face_model, recogniser)
-    model, booth = model.to(config.settings.device), booth.to(config.settings.device)
-    seed = config.settings.seed
+    model, booth = (part.to(config.settings.device) for part in face_model(config.face_model, recogniser))
+    made = stages(config.synthetic_steps, config.steps, config.rate)
+    if config.export_only:
+        return Recipe(recogniser, model, booth, made, None, config.views, config.drawn)
+    photos, faces = look(config, recogniser, model, booth)
+
+    def data(stage: Any) -> Pairs:
+        alone, place = set(stage.terms) <= {"parameter"}, [other.name for other in made].index(stage.name)
+        seed, length = 2 * config.settings.seed + place, stage.steps * config.settings.batch
+        return Pairs(faces, None if alone else photos, seed, length)
+
+    return Recipe(recogniser, model, booth, made, data, config.views, config.drawn)
+
+
+def look(config: Genova2018, recogniser: Any, model: Any, booth: Any) -> tuple[Any, Any]:
+    """What the network says about photos and about drawn faces, kept or found now; does not depend on the run's seed."""
+    from rich.progress import track
+
+    from likeness.data.folder import read_set
+    from likeness.data.observed import seen_faces, seen_photos
+
+    folder = config.observed or config.output / "observed"
     listings = [read_set(data_folder(config.data) / "photos", name, "train") for name in config.sets]
     photos = seen_photos(
         folder, recogniser, listings, config.versions, follow=lambda steps, count: track(steps, "photos", count)
     )
     faces = seen_faces(
-        folder, recogniser, model, booth, config.faces, follow=lambda steps, count: track(steps, "drawn faces", count)
-    )
+        folder, recogniser, model, booth, config.faces,
+        follow=lambda steps, count: track(steps, "drawn faces, 32 at a time", count),
+    )  # fmt: skip
+    return photos, faces
 
-    def data(stage: Any) -> Pairs:
-        alone = set(stage.terms) <= {"parameter"}
-        place = [other.name for other in made].index(stage.name)
-        return Pairs(faces, None if alone else photos, 2 * seed + place, stage.steps * config.settings.batch)
 
-    made = stages(config.synthetic_steps, config.steps, config.rate)
-    return Recipe(recogniser, model, booth, made, data, config.views, config.drawn)
+def export(config: Genova2018, trained: Any) -> None:
+    """Write the averaged weights of the checkpoint in the output folder as a system."""
+    from likeness.assets import builtin
+    from likeness.train import checkpoint, loop
+    from likeness.train.export_system import export_genova
+
+    state = checkpoint.load_weights(config.output / loop.CHECKPOINT, trained)
+    licence = trained.recogniser.licence
+    research = "research" in licence.lower() or "non-commercial" in licence.lower()
+    sources = ("photo sets " + ", ".join(config.sets), f"recognition network {trained.recogniser.name}: {licence}")
+    facts = {"steps": state["step"]}
+    export_genova(trained.recogniser, trained.decoder, builtin.load(), config.export, sources, research, facts)
 
 
 def face_model(path: Path | None, recogniser: Any) -> tuple[Any, Any]:
@@ -122,5 +164,5 @@ def face_model(path: Path | None, recogniser: Any) -> tuple[Any, Any]:
         outside = readable.read(path)
         surface, model = topology(outside), Expressionless.outside(outside)
     if "5" not in surface.landmarks:
-        raise AssetError(f"{path}: eyes, nose tip and mouth corners are not known on it; see `landmarks68` in docs/face_models.md")
+        raise AssetError(f"{path}: its eyes, nose tip and mouth corners are not known (`landmarks68` in docs/face_models.md)")
     return model, Booth(surface, surface.landmarks["5"], recogniser.template, recogniser.size)

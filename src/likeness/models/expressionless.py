@@ -63,7 +63,8 @@ class Expressionless(nn.Module):
         Args:
             topology: Of that level.
         """
-        return cls(LinearModel.of(model), AlbedoDecoder(albedo, topology), "; ".join(filter(None, (model.licence, albedo.licence))))
+        licence = "; ".join(filter(None, (model.licence, albedo.licence)))
+        return cls(LinearModel.of(model), AlbedoDecoder(albedo, topology), licence)
 
     @classmethod
     def outside(cls, model: OutsideModel) -> Expressionless:
