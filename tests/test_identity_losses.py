@@ -95,7 +95,7 @@ def test_two_processes_see_the_moments_of_all_faces():
         around = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         around = os.environ | around | {"OMP_NUM_THREADS": "1"}
         started.append(subprocess.Popen([sys.executable, __file__], env=around, stdout=subprocess.PIPE, text=True))
-    answers = [process.communicate(timeout=120)[0].split() for process in started]
+    answers = [process.communicate(timeout=300)[0].split() for process in started]
     assert [process.returncode for process in started] == [0, 0]
     code = normal(6, 3).requires_grad_()
     loss = standard_normal_moments(code)
