@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TURN = 0.7
 """Radians by which a face is turned in the sheet's last column."""
+SHRUNK = 0.85
+"""Scale of the faces on the sheet: a turned head reaches further than a frontal one."""
 
 
 @dataclass(frozen=True)
@@ -115,14 +117,20 @@ def aligned_photos(listing: Listing, judge: Any) -> Iterator[list[np.ndarray]]:
         yield [aligned(picture(listing, i), five(listing.points[i]), judge) for i in rows]
 
 
-def portraits(rest: Rest, found: System, judge: Any, yaw: float = 0.0) -> np.ndarray:
-    """Faces (B, S, S, 3) uint8 sRGB where the judge wants them, all in one camera and one light (sec. 4.3)."""
+def portraits(rest: Rest, found: System, judge: Any, yaw: float = 0.0, scale: float = 1.0) -> np.ndarray:
+    """Faces (B, S, S, 3) uint8 sRGB where the judge wants them, all in one camera and one light (sec. 4.3).
+
+    Args:
+        scale: Less than 1 for a look from further away, with more around the face.
+    """
     import torch
 
     from likeness import color
     from likeness.data.booth import Booth
 
-    booth = Booth(found.topology, found.topology.landmarks["5"], judge.template, judge.size)
+    middle = judge.size / 2
+    template = middle + scale * (judge.template - middle)
+    booth = Booth(found.topology, found.topology.landmarks["5"], template, judge.size)
     with torch.no_grad():
         return color.encode(booth.portrait(rest.face, yaw).numpy())
 
@@ -135,6 +143,6 @@ def write_sheet(config: EvaluateRecall, found: System, judge: Any) -> None:
     for listing, _ in listings(data_folder(config.data), sets, config.split, -(-config.rows // len(sets))):
         photos = itertools.chain.from_iterable(aligned_photos(listing, judge))
         for rest in found.rest(listing):
-            drawn = (portraits(rest, found, judge, yaw) for yaw in (0.0, TURN))
+            drawn = (portraits(rest, found, judge, yaw, SHRUNK) for yaw in (0.0, TURN))
             rows += [[photo, *faces] for *faces, photo in zip(*drawn, photos)]
     write(config.sheet, rows[: config.rows], ("photo", "at rest", "turned"), columns=2)
