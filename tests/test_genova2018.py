@@ -6,13 +6,14 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import onnxruntime
+import outside_files
 import pytest
 import torch
 from line import quiet, settings
 from test_albedo import made
 from torch import nn
 
-from likeness.assets import toy
+from likeness.assets import pca, toy
 from likeness.assets.outside import Colors, OutsideModel
 from likeness.assets.topology import topology as topology_of
 from likeness.cli.genova2018 import Genova2018 as Config
@@ -289,8 +290,6 @@ def test_a_model_of_others_takes_the_place_of_the_one_that_ships():
 
 
 def test_a_model_without_colours_or_without_eyes_is_refused(tmp_path):
-    from likeness.assets import pca
-
     with pytest.raises(AssetError, match="no colours"):
         Expressionless.outside(replace(outside(), albedo=None))
     table = outside().landmarks68.copy()
@@ -299,6 +298,20 @@ def test_a_model_without_colours_or_without_eyes_is_refused(tmp_path):
     pca.write(tmp_path / "x.npz", replace(outside(), landmarks68=None))
     with pytest.raises(AssetError, match="mouth corners are not known"):
         face_model(tmp_path / "x.npz", network())
+
+
+def test_colours_come_from_a_file_of_their_own(tmp_path):
+    bare = replace(outside(), albedo=None)
+    pca.write(tmp_path / "shape.npz", bare)
+    values = outside_files.colors(len(bare.mean))
+    outside_files.write_statismo(tmp_path / "albedo.h5", {"diffuseAlbedo": values})
+    model, booth = face_model(tmp_path / "shape.npz", network(), tmp_path / "albedo.h5")
+    assert model.codes == {"identity": 6, "albedo": 3}
+    np.testing.assert_allclose(model(torch.zeros(6), torch.zeros(3)).albedo, values.mean, atol=1e-5)
+    with torch.no_grad():
+        assert booth.portrait(model(torch.zeros(1, 6), torch.zeros(1, 3))).std() > 0.01
+    with pytest.raises(UsageError, match="--colors"):
+        genova2018(Config(output=tmp_path, colors=tmp_path / "albedo.h5"))
 
 
 @pytest.mark.parametrize("wrong", [{"drawn": 0.0}, {"views": 0}, {"settings": replace(Config().settings, accumulate=2)}])

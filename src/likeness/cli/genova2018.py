@@ -33,7 +33,9 @@ class Genova2018:
     recogniser_weights: Path | None = None
     """Its file; without one, likeness is the network that ships."""
     face_model: Path | None = None
-    """A face model of others with colours (`likeness models`); by default the one that ships."""
+    """A face model of others (`likeness models`); by default the one that ships."""
+    colors: Path | None = None
+    """Colours for it, where its own file has none: AlbedoMM, or a texture space of FLAME."""
     observed: Path | None = None
     """Folder for what the network says about photos and drawn faces, which several runs may share; by default
     OUTPUT/observed."""
@@ -75,6 +77,8 @@ def genova2018(config: Genova2018) -> None:
         raise UsageError("--drawn is a share above 0 and up to 1; --views, --versions and --faces are 1 at least")
     if config.settings.accumulate > 1:
         raise UsageError("--accumulate cuts the batch whose moments are wanted; to need less memory, lower --drawn")
+    if config.colors is not None and config.face_model is None:
+        raise UsageError("--colors belongs to a --face-model; the one that ships has its own")
     if config.export is not None and config.face_model is not None:
         raise UsageError("--export writes codes of the face model that ships; leave out --face-model")
     if config.export_only and config.export is None:
@@ -98,7 +102,7 @@ def recipe(config: Genova2018) -> Any:
     from likeness.recipes.genova2018 import stages
 
     recogniser = load(config.recogniser, config.recogniser_weights).to(config.settings.device)
-    model, booth = (part.to(config.settings.device) for part in face_model(config.face_model, recogniser))
+    model, booth = (part.to(config.settings.device) for part in face_model(config.face_model, recogniser, config.colors))
     made = stages(config.synthetic_steps, config.steps, config.rate)
     if config.export_only:
         return Recipe(recogniser, model, booth, made, None, config.views, config.drawn)
@@ -145,13 +149,13 @@ def export(config: Genova2018, trained: Any) -> None:
     export_genova(trained.recogniser, trained.decoder, builtin.load(), config.export, sources, research, facts)
 
 
-def face_model(path: Path | None, recogniser: Any) -> tuple[Any, Any]:
+def face_model(path: Path | None, recogniser: Any, colors: Path | None = None) -> tuple[Any, Any]:
     """The face model, by default the one that ships, and the booth that draws it for a network.
 
     Raises:
         AssetError: When it has no colours, or does not know the five points.
     """
-    from likeness.assets import albedo, builtin, readable
+    from likeness.assets import albedo, albedomm, builtin, readable
     from likeness.assets.topology import topology
     from likeness.data.booth import Booth
     from likeness.models.expressionless import Expressionless
@@ -162,6 +166,7 @@ def face_model(path: Path | None, recogniser: Any) -> tuple[Any, Any]:
         model = Expressionless.of(shipped, albedo.load(), surface)
     else:
         outside = readable.read(path)
+        outside = outside if colors is None else albedomm.dress(colors, outside)
         surface, model = topology(outside), Expressionless.outside(outside)
     if "5" not in surface.landmarks:
         raise AssetError(f"{path}: its eyes, nose tip and mouth corners are not known (`landmarks68` in docs/face_models.md)")
