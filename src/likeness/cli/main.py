@@ -48,6 +48,7 @@ COMMANDS = {
     "train renders": Command("regressor", "Renders", "renders", "draw faces with known codes to learn from"),
     "train people": Command("people", "People", "people", "draw many pictures of each of many people"),
     "train identity": Command("identity", "Identity", "identity", "learn to tell people apart"),
+    "train judge": Command("judge", "Judge", "judge", "a recogniser of another kind, to judge with"),
     "train albedo": Command("albedo", "Albedo", "albedo", "learn the albedo model from portraits"),
     "train skin": Command("skin", "TrainSkin", "train_skin", "learn which colours are skin"),
     "train points": Command("points", "Points", "points", "learn the landmark network, the regressor's first lesson"),

@@ -13,7 +13,7 @@ from likeness.errors import UsageError
 if TYPE_CHECKING:
     from likeness.encoders.backbones.base import Backbone
 
-NAMES = ("alexnet", "resnet18", "resnet50", "mobilenetv3-small", "mobilenetv3-large", "mobilenet-places")
+NAMES = ("alexnet", "resnet18", "resnet50", "mobilenetv3-small", "mobilenetv3-large", "mobilenet-places", "gradients")
 
 
 def build(name: str, size: int) -> Backbone:
@@ -23,7 +23,7 @@ def build(name: str, size: int) -> Backbone:
         UsageError: For a name that is not in `NAMES`, or a size that the network cannot take.
     """
     # PyTorch is loaded here and not above, so that the names can be asked for without it.
-    from likeness.encoders.backbones import alexnet, mobilenet, resnet
+    from likeness.encoders.backbones import alexnet, gradients, mobilenet, resnet
 
     match name:
         case "alexnet":
@@ -38,4 +38,6 @@ def build(name: str, size: int) -> Backbone:
             return mobilenet.MobileNetV3Large(size)
         case "mobilenet-places":
             return mobilenet.MobileNetPlaces(size)
+        case "gradients":
+            return gradients.Gradients(size)
     raise UsageError(f"no backbone {name!r}; there are {', '.join(NAMES)}")

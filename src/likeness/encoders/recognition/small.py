@@ -41,8 +41,12 @@ class IdentityNetwork(nn.Module):
         self.embedding = nn.Linear(self.backbone.features, features, bias=False)
         self.spread = nn.BatchNorm1d(features, affine=False)
 
+    def prepared(self, image: Tensor) -> Tensor:
+        """The backbone's answer (B, n)."""
+        return self.backbone((image - 0.5) * 4)  # in about [-2, 2], as our other networks
+
     def forward(self, image: Tensor) -> Tensor:
-        return self.spread(self.embedding(self.backbone((image - 0.5) * 4)))  # in about [-2, 2], as our other networks
+        return self.spread(self.embedding(self.prepared(image)))
 
 
 def write(
