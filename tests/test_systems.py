@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from likeness import color
-from likeness.assets import albedo, builtin
+from likeness.assets import albedo, builtin, catalogue
 from likeness.assets.correspondence import OUTLINE
 from likeness.cli.main import main
 from likeness.encoders.backbones import build
@@ -33,7 +33,7 @@ from likeness.runtime.draw import rendered
 from likeness.runtime.reconstruct import RESULT_FILES, reconstruct
 from likeness.runtime.systems import tewari2018
 from likeness.runtime.systems.card import Card, Graph, from_metadata, to_metadata
-from likeness.runtime.systems.load import load
+from likeness.runtime.systems.load import FOLDER, load
 from likeness.runtime.systems.pose import Poser
 from likeness.train.export_system import GenovaGraph, TewariGraph, Upsampling, export_genova, export_tewari
 from likeness.types import Landmarks, Light, View
@@ -335,3 +335,17 @@ def test_models_describes_a_system(files, capsys):
         main(["models", str(files["genova"])])
     said = capsys.readouterr().out
     assert "cut by five points" in said and "research only" not in said and "steps    0" in said
+
+
+SHIPPED = [Path(entry.file).stem for entry in catalogue.SHIPPED.values() if entry.file.startswith("runtime/systems/")]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_systems_that_ship_are_small_free_and_see_faces(name, portrait):
+    system, card = load(name, "base"), Graph(FOLDER / f"{name}.onnx").card
+    assert card.system == name and not card.research and (FOLDER / f"{name}.onnx").stat().st_size < 10e6
+    (face,), (ours,) = reconstruct(portrait, system=system), reconstruct(portrait, level="base")
+    eyes = np.linalg.norm(ours.landmarks["68"][36] - ours.landmarks["68"][45])
+    off = np.linalg.norm(face.landmarks["68"][17:] - ours.landmarks["68"][17:], axis=1).mean() / eyes
+    assert off < 0.1 and 0.05 < face.codes["identity"].std() < 3
+    assert 0.05 < face.albedo.mean() < 0.6 and np.isfinite(face.vertices).all()

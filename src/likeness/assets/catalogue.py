@@ -179,6 +179,10 @@ SHIPPED: dict[str, Shipped] = {
     "dense decoder": Shipped(
         "runtime/decoder-dense.onnx", "the same at the dense level", "Apache-2.0", ("ict",), "likeness train decoder",
     ),
+    "Tewari et al. 2018": Shipped(
+        "runtime/systems/tewari2018.onnx", "the paper's system (--system tewari2018): crop to two levels of a face, pose and light",
+        "Apache-2.0, with ICT's MIT notice", ("ict", "mediapipe", *_PHOTOS), "likeness train tewari2018 --export",
+    ),
 }  # fmt: skip
 """Every file of numbers in the package. The face model's photographs decide only where its dense landmarks lie."""
 
