@@ -24,6 +24,7 @@ from likeness.encoders.recognition import small
 from likeness.encoders.recognition.interface import Recognition
 from likeness.encoders.recognition.templates import wide
 from likeness.errors import AssetError, UsageError
+from likeness.evaluate.identity import Embeddings
 from likeness.geometry.cameras import project
 from likeness.models.expressionless import Expressionless
 from likeness.render.render import render
@@ -115,6 +116,15 @@ def test_faces_of_others_are_not(tmp_path, data, surface, people, monkeypatch):
     assert report["whole"]["top 1"] == 0 and report["metrics"]["similarity"]["mean"] < 0.98
 
 
+def test_the_frames_of_the_same_video_do_not_count():
+    who, scenes = np.array(["A", "A", "A", "B"]), np.array(["A 0", "A 0", "A 1", "B 0"])
+    photos = Embeddings(np.arange(4).astype(str), who, np.array([[1.0, 0], [1, 0.01], [0, 1], [1, 1]]))
+    found = recall.elsewhere(photos, photos, scenes)
+    assert found["top 1 in other videos"] == 0  # the other frame of its video is left out, and the stranger is nearer
+    assert found["top 5 in other videos, photos instead of faces"] == 100
+    assert recall.elsewhere(photos, photos, np.array(["A", "A", "A", "B"])) == {}
+
+
 def test_the_network_of_the_loss_is_no_judge(tmp_path, data, surface, people, monkeypatch):
     own = network(tmp_path / "own.safetensors", 1)
     give(monkeypatch, surface, people, small.load(own))
@@ -136,7 +146,7 @@ def test_a_trained_genova2018_is_read_and_asked(tmp_path, data):
         recipe.decoder.last.weight.zero_()
     path = saved(tmp_path, recipe, "Genova2018")
     found = trained.system(path, Made(recogniser_weights=own))
-    (listing, names), *_ = listings(data, ("sfhq",), "validation", 4)
+    (listing, names, _), *_ = listings(data, ("sfhq",), "validation", 4)
     (rest,) = found.rest(listing)
     assert len(names) == 4 and rest.face.albedo.shape == rest.face.vertices.shape == (4, 10770, 3)
     assert (rest.codes["identity"] == 0.25).all() and rest.codes["albedo"].shape == (4, 60)

@@ -32,9 +32,9 @@ def write(path: Path, recalls: Mapping[str, EvaluateRecall], rows: int = 6) -> N
     first = next(iter(recalls.values()))
     judge, names = load(first.judge, first.judge_weights), to_show(first.sets)
     chosen = listings(data_folder(first.data), names, first.split, -(-rows // len(names)))
-    columns = [[photo for listing, _ in chosen for photos in aligned_photos(listing, judge) for photo in photos]]
+    columns = [[photo for listing, *_ in chosen for photos in aligned_photos(listing, judge) for photo in photos]]
     for recall in recalls.values():
         found = system(recall.checkpoint, recall.made)
-        faces = [portraits(rest, found, judge) for listing, _ in chosen for rest in found.rest(listing)]
+        faces = [portraits(rest, found, judge) for listing, *_ in chosen for rest in found.rest(listing)]
         columns.append(list(np.concatenate(faces)))
     sheets.write(path, [list(row) for row in zip(*columns)][:rows], ("photo", *recalls))

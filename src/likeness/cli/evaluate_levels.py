@@ -54,7 +54,7 @@ def evaluate_levels(config: EvaluateLevels) -> int:
 
     torch.set_num_threads(1)
     recipe, rows = tewari_recipe(config.checkpoint, config.made), {}
-    for listing, _ in listings(data_folder(config.data), config.sets, config.split, config.photos):
+    for listing, *_ in listings(data_folder(config.data), config.sets, config.split, config.photos):
         names = iter(f"{listing.name}/{file}" for file in listing.files)
         for batch in crops(listing):
             rows |= {next(names): row for row in errors(recipe, batch)}
@@ -112,7 +112,7 @@ def write_sheet(config: EvaluateLevels, recipe: Any) -> None:
 
     captions = ("photo", "base", "final", "albedo: base", "final", "shape: base", "final")
     rows, sets = [], to_show(config.sets)
-    for listing, _ in listings(data_folder(config.data), sets, config.split, -(-config.rows // len(sets))):
+    for listing, *_ in listings(data_folder(config.data), sets, config.split, -(-config.rows // len(sets))):
         for batch in crops(listing):
             with torch.no_grad():
                 drawn = color.encode(recipe.pictures(batch).numpy())

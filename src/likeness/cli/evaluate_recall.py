@@ -18,6 +18,7 @@ from likeness.errors import UsageError
 
 if TYPE_CHECKING:
     from likeness.data.folder import Listing
+    from likeness.evaluate.identity import Embeddings
 
 TURN = 0.7
 """Radians by which a face is turned in the sheet's last column."""
@@ -64,27 +65,26 @@ def evaluate_recall(config: EvaluateRecall) -> int:
     from likeness.data.observed import answers
     from likeness.encoders.recognition.load import load
     from likeness.evaluate.codes import distribution
-    from likeness.evaluate.identity import Embeddings, recall
+    from likeness.evaluate.identity import Embeddings
 
     torch.set_num_threads(1)
     found, judge = system(config.checkpoint, config.made), load(config.judge, config.judge_weights)
     if found.recogniser is not None and same(found.recogniser, judge):
         raise UsageError("--judge is the network that the recipe was trained with: it cannot judge; name another")
-    seen, drawn, codes, names, people = [], [], [], [], []
-    for listing, persons in listings(data_folder(config.data), config.sets, config.split, config.photos):
+    seen, drawn, codes, names, people, scenes = [], [], [], [], [], []
+    for listing, persons, places in listings(data_folder(config.data), config.sets, config.split, config.photos):
         seen.append(looks(listing, judge))
         for rest in found.rest(listing):
             drawn.append(answers(judge, portraits(rest, found, judge)))
             codes.append(rest.codes)
         names += [f"{listing.name}/{file}" for file in listing.files]
         people += persons
+        scenes += places
     renderings = Embeddings(np.array(names), np.array(people), np.concatenate(drawn))
     photos = replace(renderings, vectors=np.concatenate(seen))
     scores = identity_report(renderings, photos)
     whole = dict(scores.whole) | {"top 1 by chance": 100 / len(names)}
-    ceiling = recall(photos, photos, 5, own=False)
-    if np.isfinite(ceiling).any():
-        whole["top 5 without its own photo, photos instead of faces"] = 100 * float(np.nanmean(ceiling))
+    whole |= elsewhere(renderings, photos, np.array(scenes))
     for kind in codes[0]:
         numbers = distribution(np.concatenate([code[kind] for code in codes]))
         whole |= {f"{kind} codes, {name}": value for name, value in numbers.items()}
@@ -99,6 +99,21 @@ def same(first: Any, second: Any) -> bool:
 
     one, other = first.state_dict(), second.state_dict()
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def elsewhere(renderings: Embeddings, photos: Embeddings, scenes: np.ndarray) -> dict[str, float]:
+    """Recall in percent where nothing of the same video is a candidate; of photos in the place of faces, too, which is the
+    most that this judge can do. Nothing where nobody has another scene."""
+    from likeness.evaluate.identity import recall
+
+    kinds = {"": renderings, ", photos instead of faces": photos}
+    there, found = replace(photos, names=scenes), {}
+    for kind, asked in kinds.items():
+        for top in (1, 5):
+            hits = recall(replace(asked, names=scenes), there, top, own=False)
+            if np.isfinite(hits).any():
+                found[f"top {top} in other videos{kind}"] = 100 * float(np.nanmean(hits))
+    return found
 
 
 def looks(listing: Listing, judge: Any) -> np.ndarray:
@@ -140,7 +155,7 @@ def write_sheet(config: EvaluateRecall, found: System, judge: Any) -> None:
     from likeness.cli.sheets import write
 
     rows, sets = [], to_show(config.sets)
-    for listing, _ in listings(data_folder(config.data), sets, config.split, -(-config.rows // len(sets))):
+    for listing, *_ in listings(data_folder(config.data), sets, config.split, -(-config.rows // len(sets))):
         photos = itertools.chain.from_iterable(aligned_photos(listing, judge))
         for rest in found.rest(listing):
             drawn = (portraits(rest, found, judge, yaw, SHRUNK) for yaw in (0.0, TURN))

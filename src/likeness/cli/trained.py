@@ -54,6 +54,19 @@ class Rest(NamedTuple):
     codes: dict[str, np.ndarray]
 
 
+class Shown(NamedTuple):
+    """Photos of a set.
+
+    Attributes:
+        listing: The photos.
+        people, scenes: Whom each shows, and what else has the same light, day and camera: the frames of a video.
+    """
+
+    listing: Listing
+    people: list[str]
+    scenes: list[str]
+
+
 class System(NamedTuple):
     """A trained recipe as a function of photos.
 
@@ -200,8 +213,8 @@ def picture(listing: Listing, i: int) -> np.ndarray:
     return photo(listing.root / listing.name / listing.files[i])
 
 
-def listings(data: Path, sets: Sequence[str], split: str, most: int) -> list[tuple[Listing, list[str]]]:
-    """Photos with dense landmarks, and whom each shows.
+def listings(data: Path, sets: Sequence[str], split: str, most: int) -> list[Shown]:
+    """Photos with dense landmarks, whom each shows, and in which scene.
 
     Args:
         sets: Photo sets, in which everybody appears once, and `FRAMES`.
@@ -222,10 +235,11 @@ def listings(data: Path, sets: Sequence[str], split: str, most: int) -> list[tup
             folder = data / FRAMES
             files = [str(path.relative_to(folder / "frames")) for path in shown.files]
             listing, people = Listing(folder, "frames", files, shown.points), [str(person) for person in shown.people]
+            scenes = [f"{person} {video}" for person, video in zip(people, shown.videos)]
         else:
             listing = read_set(data / "photos", name, split)
-            people = [f"{name}/{Path(file).stem}" for file in listing.files]
+            people = scenes = [f"{name}/{Path(file).stem}" for file in listing.files]
         chosen = np.unique(np.linspace(0, len(people) - 1, min(most, len(people))).round().astype(int))
         kept = Listing(listing.root, listing.name, [listing.files[i] for i in chosen], listing.points[chosen])
-        found.append((kept, [people[i] for i in chosen]))
+        found.append(Shown(kept, [people[i] for i in chosen], [scenes[i] for i in chosen]))
     return found
