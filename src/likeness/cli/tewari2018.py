@@ -37,9 +37,9 @@ class Tewari2018:
     """Corrective codes, for geometry and for reflectance."""
     chart: int = 32
     """Texels along a side of the reflectance correctives."""
-    base_steps: int = 6000
+    base_steps: int = 4500
     """Steps of the base level."""
-    steps: int = 7000
+    steps: int = 8100
     """Steps of both levels."""
     rate: float = 4e-4
     """Learning rate of the encoder and of the heads of shape and camera; `--stages.NAME.rates.GROUP` sets one alone."""
