@@ -126,10 +126,12 @@ def finished(folder):
 
 def test_pages_are_written_from_files_and_rewritten_alike(tmp_path):
     docs, run = tmp_path / "docs", finished(tmp_path / "run")
-    report = {"protocol": "recall", "unit": "cosine", "scored": 4, "failed": 0, "metrics": {}, "whole": {"top 1": 25.0},
+    report = {"protocol": "recall", "unit": "cosine", "scored": 4, "failed": 0, "metrics": {}, "whole": {"top 1": 25.0, "top 5": 75.0},
               "curves": {"x": [1]}, "failures": {}}  # fmt: skip
     (tmp_path / "measured").mkdir()
     (tmp_path / "measured/report.json").write_text(json.dumps(report))
+    verified = {"verification, validation": {"videos: judge": {"accuracy %": 69.0}, "videos: pixels": {"accuracy %": 50.0}}}
+    (tmp_path / "verified.json").write_text(json.dumps(verified))
     (tmp_path / "ablation").mkdir()
     (tmp_path / "ablation/ablation.json").write_text(json.dumps(ablation([9, 10, 11], [1, 2, 3])))
     (tmp_path / "bench").mkdir()
@@ -138,20 +140,28 @@ def test_pages_are_written_from_files_and_rewritten_alike(tmp_path):
         "heads,all,all,genova2018,80,2,1.5,1.4,1.6\nheads,all,all,likeness,80,0,1.4,1.3,1.5\nheads,yaw,0,genova2018,9,0,7,,\n"
     )
     results(Results(
-        docs, "genova2018", (run,), ("likeness train genova2018",), (f"recall among photos={tmp_path / 'measured'}",), "net, 90 %",
+        docs, "genova2018", (run,), ("likeness train genova2018",), (f"recall among photos={tmp_path / 'measured'}",), tmp_path / "verified.json",
         (), tmp_path / "ablation", tmp_path / "bench", ("genova2018",),
     ))  # fmt: skip
     page = (docs / "genova2018.md").read_text()
     for said in (
         "likeness train genova2018", "600 steps in 20 minutes, 1.5 million weights", "| one | 200 | a 1 | decoder 0.001 |",
-        "### Recall among photos", "Judge: net, 90 %", "| top 1 | 25.0 |", "better in top 1 %", "| genova2018 | 1.50 (1.40 to 1.60) | 2 of 80 |",
+        "### Recall among photos", "| videos | 69.0 |", "| top 1 | 25.0 |", "better in top 1 %", "| genova2018 | 1.50 (1.40 to 1.60) | 2 of 80 |",
     ):  # fmt: skip
         assert said in page, said
     assert "likeness | 1.4" not in page and str(tmp_path) not in page
-    assert "600 steps, 20 min | recall among photos | 6 of 6 runs" in (docs / "README.md").read_text()
+    assert "600 steps, 20 min | recall among photos: top 1 25.0 %, top 5 75.0 % of 4 | 6 of 6 runs" in (docs / "README.md").read_text()
     (docs / "genova2018.md").write_text("by hand")
     results(Results(docs))
     assert (docs / "genova2018.md").read_text() == page
+
+
+def test_a_run_that_was_not_over_is_said_to_be(tmp_path):
+    run = finished(tmp_path / "run")
+    tensors, state = checkpoint.load(run / "checkpoint.safetensors")
+    checkpoint.save(run / "checkpoint.safetensors", tensors, state | {"step": 450})
+    results(Results(tmp_path, "genova2018", run=(run,)))
+    assert "450 steps of 600: the run was not over," in (tmp_path / "genova2018.md").read_text()
 
 
 def test_what_is_missing_is_said_in_a_line(tmp_path):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from likeness.evaluate.results import Document
 
 RUN, CURVE, DRAWN, ABLATION, SCOREBOARD = "run.json", "curve.csv", "curve.svg", "ablation.json", "scoreboard.csv"
+JUDGE = "judge.json"
 """Files of a recipe's folder, besides `report-NAME.json` and `sheet-NAME.jpg`."""
 TEXT = ("metrics", "whole", "protocol", "unit", "scored", "failed")
 """What is kept of a report."""
@@ -73,8 +74,8 @@ class Results:
     """The commands that trained it, for the page."""
     report: tuple[str, ...] = ()
     """NAME=DIR: report.json of a measurement. The name is shown, as "recall among photos, validation"."""
-    judge: str = ""
-    """Which network judged recall, for the page."""
+    judge: Path | None = None
+    """JSON of `likeness evaluate recognition` that tells how well the judge of recall knows people; rows ending in "judge"."""
     sheet: tuple[str, ...] = ()
     """NAME=FILE.jpg: a sheet to be shown."""
     ablation: Path | None = None
@@ -87,7 +88,7 @@ class Results:
 
 def results(config: Results) -> None:
     """Gather where wanted, then write all pages."""
-    given = (config.run, config.report, config.sheet, config.ablation, config.benchmark)
+    given = (config.run, config.report, config.sheet, config.ablation, config.benchmark, config.judge)
     if any(given):
         if not config.recipe:
             raise UsageError("say with --recipe whose files these are")
@@ -108,8 +109,12 @@ def gather(config: Results, place: Path) -> None:
         keep_run(config.run, config.command, place, config.recipe)
     for name, path in map(_named, config.report):
         found = _json(path / "report.json")
-        kept = {"title": name, "judge": config.judge} | {key: found[key] for key in TEXT}
+        kept = {"title": name} | {key: found[key] for key in TEXT}
         _write(place / f"report-{_file(name)}.json", kept)
+    if config.judge is not None:
+        (title, rows), *_ = _json(config.judge).items()
+        kept = {name: row for name, row in rows.items() if name.endswith(": judge")}
+        _write(place / JUDGE, {"title": title, "rows": {name.removesuffix(": judge"): row for name, row in kept.items()}})
     for name, path in map(_named, config.sheet):
         if path.suffix.lower() != ".jpg":
             raise UsageError(f"--sheet {path}: a .jpg is wanted")
@@ -186,6 +191,9 @@ def page(place: Path, about: Page) -> str:
     reports = [_json(path) for path in sorted(place.glob("report-*.json"))]
     if reports:
         parts += ["## Measured", *(f"### {_first(r['title'])}\n\n{_about(r)}\n\n{text.report_table(r)}" for r in reports)]
+    if (place / JUDGE).exists():
+        judge = _json(place / JUDGE)
+        parts += [f"### The judge\n\n{JUDGED} {_first(judge['title'])}:", text.rows_table(judge["rows"])]
     parts += ["## What the paper found", "\n".join(f"- {line}" for line in about.paper)]
     if (place / ABLATION).exists():
         parts += _ablation(_json(place / ABLATION))
@@ -199,14 +207,15 @@ def _run(place: Path, run: Document) -> list[str]:
     from likeness.evaluate import results as text
 
     settings = ", ".join(f"{key} {value}" for key, value in run["settings"].items())
-    said = f"{run['steps']} steps in {run['minutes']:.0f} minutes, {run['weights'] / 1e6:.1f} million weights. Settings: {settings}."
+    planned = sum(stage[1] for stage in run["stages"])
+    steps = f"{run['steps']} steps" + ("" if run["steps"] == planned else f" of {planned}: the run was not over,")
+    said = f"{steps} in {run['minutes']:.0f} minutes, {run['weights'] / 1e6:.1f} million weights. Settings: {settings}."
     command = ["```\n{}\n```".format("\n".join(run["commands"]))] if run["commands"] else []
     return ["## The run", *command, said, text.run_table(run), f"![curves]({place.name}/{DRAWN})"]
 
 
 def _about(report: Document) -> str:
-    judge = f" Judge: {report['judge']}." if report["judge"] and report["protocol"] == "recall" else ""
-    return f"{report['scored']} scored, {report['failed']} not; {report['unit']}.{judge}"
+    return f"{report['scored']} scored, {report['failed']} not; {report['unit']}."
 
 
 def _ablation(found: Document) -> list[str]:
@@ -238,7 +247,8 @@ def overview(folder: Path, names: list[str]) -> str:
         place = folder / name
         run = _json(place / RUN) if (place / RUN).exists() else None
         ablation = _json(place / ABLATION) if (place / ABLATION).exists() else None
-        reports = [_json(path)["title"] for path in sorted(place.glob("report-*.json"))]
+        found = [_json(path) for path in sorted(place.glob("report-*.json"))]
+        reports = [f"{report['title']}: {text.in_short(report)}" for report in found]
         rows.append([
             f"[{name}]({name}.md)", f"{run['steps']} steps, {run['minutes']:.0f} min" if run else "-", "; ".join(reports) or "-",
             f"{len(ablation['trials'])} of {len(ablation['variants']) * ablation['seeds']} runs" if ablation else "-",
@@ -249,6 +259,10 @@ def overview(folder: Path, names: list[str]) -> str:
 WHAT = (
     "What was trained and measured here, on the CPU, at a size that fits it. Each page is written by `likeness results` from "
     "the files beside it."
+)
+JUDGED = (
+    "Recall is judged by a recognition network that was part of no loss. How often it is right about pairs of pictures "
+    "bounds what recall can be."
 )
 HOW = """## Doing it again
 
@@ -272,7 +286,7 @@ def _named(text: str) -> tuple[str, Path]:
 
 
 def _file(name: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")
+    return "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
 
 
 def _first(title: str) -> str:

@@ -102,9 +102,24 @@ def report_table(report: Document) -> str:
             between = f"{number(one['low'])} to {number(one['high'])}" if one["low"] is not None else MISSING
             rows.append([name, number(one["mean"]), between, number(one["median"]), number(one["std"])])
     for name, value in report["whole"].items():
-        if value is not None:
+        if value is not None and f"{name} %" not in report["metrics"]:  # which says the same with an interval
             rows.append([name, number(value), "", "", ""])
     return markdown(rows)
+
+
+def in_short(report: Document) -> str:
+    """The one thing of a report that the first page tells."""
+    metrics, whole = report["metrics"], report["whole"]
+    if report["protocol"] == "levels":
+        base, final = (number(metrics[f"{level}, vertices"]["mean"]) for level in ("base", "final"))
+        return f"{base} to {final}, {number(whole['fall %, vertices'])} % less"
+    return f"top 1 {number(whole['top 1'])} %, top 5 {number(whole['top 5'])} % of {report['scored']}"
+
+
+def rows_table(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """A table of rows by name that have the same columns."""
+    columns = list(next(iter(rows.values())))
+    return markdown([["", *columns], *([name, *(number(row[column]) for column in columns)] for name, row in rows.items())])
 
 
 def scoreboard_table(path: Path) -> str:
