@@ -89,12 +89,13 @@ def test_people_with_one_picture_count_for_nothing_and_nobody_is_refused():
 
 
 def shard(folder: Path, name: str, people=8):
-    """People who are patterns, with a photo and five renders each that differ in brightness and noise."""
+    """People who are patterns, with a photo and five renders each, on which lie other patterns, as strong and the same for all."""
     random, rows = np.random.default_rng(3), []
+    own, others = (np.kron(random.normal(0, 25, (n, 8, 8, 3)), np.ones((1, 16, 16, 1))) for n in (people, 3))
     for person in range(people):
-        pattern = np.kron(random.uniform(40, 200, (8, 8, 3)), np.ones((16, 16, 1)))
         for shot in range(6):
-            picture = np.clip(pattern * random.uniform(0.7, 1.2) + random.normal(0, 12, (128, 128, 3)), 0, 255)
+            light = np.tensordot(random.normal(0, 1.2, 3), others, 1)
+            picture = np.clip(128 + own[person] + light + random.normal(0, 4, (128, 128, 3)), 0, 255)
             rows.append((picture.astype(np.uint8), person, identities.MODEL if shot else identities.PHOTO, None))
     identities.write(folder / f"{name}-00000.npz", identities.packed(rows))
     return folder / f"{name}-00000.npz"

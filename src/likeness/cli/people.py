@@ -11,11 +11,13 @@ from typing import Literal
 from likeness.cli.train import data_folder
 
 CHUNK = 200
-"""People in a shard."""
+"""People in a shard; a multiple of four, so that none of `casting.made_up`'s families is divided."""
 BATCH = 16
+"""Renders drawn at once, under one kind of light."""
 TEXELS = 128
 """Along a side of a photo's chart."""
 SURROUNDINGS = 150
+"""Photos of which what is around the face may lie behind renders, for each shard."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class People:
     data: Path | None = None
     """Data folder that holds photos/; by default LIKENESS_DATA."""
     sets: tuple[str, ...] = ("sfhq", "stylegan", "gan", "officials")
-    """Photo sets; each photo is a person. gan states no licence: leave it out here to do without it."""
+    """Photo sets; each photo is a person. gan states no licence: leave it out here to do without it. None: made-up people alone."""
     split: Literal["train", "validation", "test"] = "train"
     """Photos of this split, and made-up people of its own."""
     own: int = 3
@@ -162,9 +164,12 @@ def _surroundings(config: People, random):
     """Expressions of photos (n, 51), and what is around some faces."""
     import numpy as np
 
+    from likeness.assets.arkit import EXPRESSIONS
     from likeness.data import casting, identities
 
     listings = [_listing(config, name) for name in config.sets]
+    if not listings:
+        return np.zeros((1, len(EXPRESSIONS))), []
     fitted = np.concatenate([listing.targets["expression"][listing.targets["known"]] for listing in listings])
     pictures = []
     for _ in range(SURROUNDINGS):
