@@ -31,7 +31,10 @@ steps, not 390,000.
 *Not in the paper.* All weights of terms (`BASE`, `FULL`), `BASE_RATES`, `SAMPLES`, `EDGES`, `PAIRS`, the priors of
 expression and distance, the scale of the bases and their start, the shape of the non-linear correctives.
 
-*Number to expect.* See docs/results/tewari2018.md.
+*Number to expect.* Photometric error in stored RGB over the skin visible at both levels, 729 validation photos, after 4,500
+steps of the base level from our regressor's weights and 8,100 of both: 0.1096 after the first stage; then 0.1025 at the
+base and 0.0837 at the final level, 18 % less, and better on more than 99 % of the faces (paper, fig. 11: 0.092 and
+0.072). Docs/results/tewari2018.md has the rest.
 
 *Licences.* The face model's, and those of the photos learned from.
 """
