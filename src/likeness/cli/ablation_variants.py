@@ -96,7 +96,7 @@ GENOVA = Experiment(
         "albedo spread": Number("recall", ("whole", "albedo codes, spread"), None),
         "albedo off centre": Number("recall", ("whole", "albedo codes, off centre"), False),
     },
-    steps=2400,
+    steps=1900,
     first=("--stop", "1"),
 )  # fmt: skip
 """Fig. 3 of Genova et al. 2018."""
@@ -117,7 +117,7 @@ TEWARI = Experiment(
         "below its own base %": Number("levels", ("whole", "fall %, vertices"), True),
         "top 5 in other videos %": RECALL["top 5 in other videos %"],
     },
-    steps=2200,
+    steps=3200,
 )
 """Fig. 5 and 11 of Tewari et al. 2018. "Below its own base" of "base" compares with correctives that learned nothing."""
 
