@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from likeness.assets import toy
-from likeness.assets.albedo import AlbedoModel
+from likeness.assets.albedo import AlbedoModel, unfold
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.fit.photo import beliefs, marks, pixels, pose, synthesis
 from likeness.fit.photo.evidence import Evidence
 from likeness.fit.photo.quadratic import Layout
 from likeness.fit.photo.result import drawn
 from likeness.fit.photo.scene import Scene
-from likeness.fit.photo.surface import Surface
+from likeness.fit.photo.surface import Paints, Surface
 from likeness.fit.photo.synthesis import COLOURS, SHAPE, Problem, Step
 from likeness.geometry import harmonics
 from likeness.geometry.rotation import from_euler
@@ -257,6 +257,19 @@ def test_texels_are_read_as_the_renderer_reads_them():
     chart = torch.rand(16, 16, 3, generator=torch.Generator().manual_seed(1))
     ids, shares = pixels.texels(uv, 16)
     torch.testing.assert_close((chart.flatten(0, 1)[ids] * shares[..., None]).sum(1), sample_texture(chart, uv))
+
+
+def test_half_of_the_paints_is_all_of_them():
+    random = np.random.default_rng(0)
+    half = random.integers(-127, 128, (5, 16, 8, 3)).astype(np.int8)
+    model = AlbedoModel(random.random((16, 8, 3), np.float32), half, random.random(5, np.float32), np.array([1, -1, 1, -1, -1], np.int8),
+                        np.zeros((2, 1), np.uint8))  # fmt: skip
+    whole = torch.from_numpy(np.stack([unfold(mode * scale, sign) for mode, scale, sign in zip(half, model.scale, model.symmetry)], -1))
+    paints, code = Paints.of(model), torch.from_numpy(random.standard_normal(5).astype(np.float32))
+    torch.testing.assert_close(paints.mixed(code), whole @ code, atol=1e-3, rtol=1e-5)
+    ids, shares = pixels.texels(torch.rand(300, 2, generator=torch.Generator().manual_seed(0)), 16)
+    torch.testing.assert_close(paints.at(ids, shares), (whole.flatten(0, 1)[ids] * shares[..., None, None]).sum(1), atol=1e-3, rtol=1e-5)
+    assert not Paints.none(16).at(ids, shares).any() and Paints.none(16).mixed(code[:1]).shape == (16, 16, 3)
 
 
 def test_robust_cost_and_weight_belong_together():

@@ -89,7 +89,7 @@ def fit(config: Fit, system: System | None = None, fitter: Fitter | None = None)
     if config.landmarks is not None and len(paths) > 1:
         raise UsageError(f"--landmarks belongs to one photo, but {len(paths)} are given")
     given = None if config.landmarks is None else read_landmarks(config.landmarks)
-    from likeness.cli.memory import give_back
+    from likeness.cli.memory import thrifty
     from likeness.runtime.write import check_writable
 
     check_writable(config.output)
@@ -101,8 +101,8 @@ def fit(config: Fit, system: System | None = None, fitter: Fitter | None = None)
     def one(path: Path, folder: Path) -> list[dict[str, Any]]:
         with _progress() as tell:
             faces = fitter.faces(path, config, given, tell)
-        give_back()
-        return write_faces(faces, folder, lambda face: face.files(formats))
+        with thrifty():
+            return write_faces(faces, folder, lambda face: face.files(formats))
 
     return batch(paths, config.output, config.overwrite, one, {"level": config.level, "formats": formats, "fit": True})
 

@@ -1,15 +1,31 @@
-"""Memory that was freed, given back to the system."""
+"""Memory that was freed, given back to the system at once."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_MMAP_THRESHOLD = -3
+"""Of glibc's mallopt: bytes from which an allocation is mapped by itself, and unmapped when it is freed."""
+_LARGE, _USUAL = 1 << 21, 1 << 25
+"""The threshold that spares memory, and the one that glibc comes to by itself where large arrays come and go: quicker."""
 
 
-def give_back() -> None:
-    """Hand what the C library keeps of freed memory to the system, where it is one that can (glibc); it costs milliseconds.
+@contextmanager
+def thrifty() -> Iterator[None]:
+    """Spare memory at the price of some time, where the C library is one that can (glibc).
 
-    Worth it between two steps that each take much: what the first leaves in small pieces the second cannot use.
+    For work on few large arrays after work on many small ones: what those leave in pieces is handed back first, and large
+    arrays are handed back as soon as they are freed.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(ctypes.c_size_t(0))
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "malloc_trim"):
+        yield
+        return
+    library.malloc_trim(ctypes.c_size_t(0))
+    library.mallopt(_MMAP_THRESHOLD, _LARGE)
+    try:
+        yield
+    finally:
+        library.mallopt(_MMAP_THRESHOLD, _USUAL)

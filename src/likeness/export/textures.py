@@ -55,18 +55,22 @@ def fill(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
     Returns:
         (H, W, C) float32. Zero where the weight is zero everywhere.
     """
-    weight = np.clip(weight, 0.0, 1.0).astype(np.float32)
+    return fill_over(np.array(image), np.clip(np.asarray(weight, np.float32), 0.0, 1.0))
+
+
+def fill_over(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The same, for float32 arrays that nobody needs any more: both are written to, which halves the memory it takes."""
     if min(image.shape[:2]) <= 2:
         total = weight.sum()
         mean = (image * weight[..., None]).sum((0, 1)) / total if total > 0 else np.zeros(image.shape[2], np.float32)
         return image * weight[..., None] + mean.astype(np.float32) * (1 - weight[..., None])
     height, width = image.shape[:2]
     half = ((width + 1) // 2, (height + 1) // 2)
-    scaled = image * weight[..., None]
-    sums = cv2.resize(scaled, half, interpolation=cv2.INTER_AREA).reshape(*half[::-1], -1)
+    image *= weight[..., None]
+    sums = cv2.resize(image, half, interpolation=cv2.INTER_AREA).reshape(*half[::-1], -1)
     mass = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
-    coarse = fill(sums / np.maximum(mass, 1e-8)[..., None], np.minimum(1.0, 2 * mass))
+    coarse = fill_over(sums / np.maximum(mass, 1e-8)[..., None], np.minimum(1.0, 2 * mass))
     back = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).reshape(image.shape)
-    back *= (1 - weight)[..., None]
-    back += scaled
+    back *= np.subtract(1, weight, out=weight)[..., None]
+    back += image
     return back

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -77,6 +77,10 @@ class Texels:
         """Every second texel of every second row, for what changes slowly."""
         fields = (self.triangle, self.part, self.places, self.depth, self.cosine)
         return Texels(*(np.ascontiguousarray(field[::2, ::2]) for field in fields))
+
+    def without(self, *fields: str) -> Texels:
+        """The same with nothing in fields that are not needed any more, so that they take no memory."""
+        return replace(self, **{field: np.zeros((0, 0), np.float32) for field in fields})
 
     def shares(self, topology: Topology, window: tuple[slice, slice]) -> np.ndarray:
         """Weights (h, w, 3) float32 of the triangles' corners in a window of the chart; zero outside the mesh. They follow

@@ -6,18 +6,18 @@ faces the camera, whether something stands in front of it, and whether the photo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from likeness import color
-from likeness.export.textures import fill
+from likeness.export.textures import fill, fill_over
 from likeness.geometry.cameras import to_camera, to_pixels
 from likeness.geometry.mesh import vertex_normals
 from likeness.runtime import eyes, mouth
 from likeness.runtime.linings import line
-from likeness.runtime.sight import FACING, OUTLINE, Photo, Sight, Texels, feather, locate, look, smoothstep
+from likeness.runtime.sight import FACING, OUTLINE, ROWS, Photo, Sight, Texels, feather, locate, look, smoothstep
 from likeness.types import Topology, View
 
 GRAZING = 0.17
@@ -80,6 +80,7 @@ def unwrap(image: np.ndarray, vertices: np.ndarray, view: View, topology: Topolo
         (size, size, 3) uint8 sRGB over the chart, row 0 at v = 0. Every texel has a colour.
     """
     seen = see(image, vertices, view, topology, size)
+    seen = replace(seen, texels=seen.texels.without("depth", "cosine"))
     return finish(seen.colours, seen.trust, seen, topology)
 
 
@@ -189,24 +190,25 @@ def _unlikeliness(tones: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, n
 def complete(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
     """Colours (S, S, 3) where they are trusted, else the mirrored side in this side's light, else a continuation.
 
-    The answer is written over the colours, channel by channel: all at once would take four times their memory.
+    Both are used up, and the answer is written over the colours, channel by channel: all at once would take four times their
+    memory.
     """
-    other_trust = MIRRORED * trust[:, ::-1]
-    own = trust * trust  # where both sides are doubtful the better one should win clearly
-    rest = (1 - own) * other_trust * other_trust
-    total = own + rest
-    rest /= np.maximum(total, 1e-6)
-    known = smoothstep(np.sqrt(total), NOTHING, ENOUGH)
-    del other_trust, own, total
-    ratio = light_ratio(colours, trust)
+    ratio, known = light_ratio(colours, trust), np.empty_like(trust)
+    for start in range(0, len(trust), ROWS):
+        rows = slice(start, start + ROWS)
+        own, other = trust[rows] ** 2, (MIRRORED * trust[rows, ::-1]) ** 2  # of two doubtful sides the better should win clearly
+        other *= 1 - own
+        total = own + other
+        trust[rows] = other / np.maximum(total, 1e-6)  # from here on: the mirror image's part
+        known[rows] = smoothstep(np.sqrt(total), NOTHING, ENOUGH)
     for channel in range(colours.shape[-1]):
         plane = colours[..., channel]
         mixed = enlarged(ratio[..., channel], trust.shape)
         mixed *= plane[:, ::-1]
         mixed -= plane
-        mixed *= rest
+        mixed *= trust
         mixed += plane
-        colours[..., channel] = fill(mixed[..., None], known)[..., 0]
+        colours[..., channel] = fill_over(mixed[..., None], known.copy())[..., 0]
     return colours
 
 

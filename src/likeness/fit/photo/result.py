@@ -167,6 +167,7 @@ def albedo_texture(fit: FittedFace) -> np.ndarray:
     """
     face, size = fit.face, len(fit.face.texture)
     seen = see(face.image, face.vertices, face.view, face.topology, size)
+    seen = replace(seen, texels=seen.texels.without("places", "depth"))
     albedo = _enlarged(fit.surface.texture(fit.fitted.scene.albedo[0]).numpy(), size)
     ratio, trust = _unlit(fit, seen, albedo)
     mass = _small(trust)
@@ -190,7 +191,7 @@ def _enlarged(texture: np.ndarray, size: int) -> np.ndarray:
 def _unlit(fit: FittedFace, seen: Seen, albedo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Logarithm (S, S, 3) of the photo divided by the fitted light and the albedo, and how far it is believed (S, S).
 
-    Rows by rows, written over the colours that were seen: all at once would take 150 MB.
+    Rows by rows, written over colours and trust as they were seen: all at once would take 150 MB.
     """
     face, light, texels = fit.face, _in_photo(fit), seen.texels
     normals = (vertex_normals(face.vertices.astype(np.float64), face.topology.triangles) @ face.view.rotation.T).astype(np.float32)
@@ -202,13 +203,14 @@ def _unlit(fit: FittedFace, seen: Seen, albedo: np.ndarray) -> tuple[np.ndarray,
         normal = sum(shares[..., i, None] * normals[corners[..., i]] for i in range(3))
         return harmonics.shade(normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6), light)
 
-    lit = np.concatenate([shade(rows).mean(-1).astype(np.float32) for rows in bands])
-    least = DIM * max(float(np.average(lit, weights=seen.trust + 1e-9)), 1e-3)
-    trust = seen.trust * np.clip((lit - least) / least, 0, 1)
-    trust *= np.clip((texels.cosine - FACING[0]) / FACING[1], 0, 1)
+    lit = sum(float((shade(rows).mean(-1) * (seen.trust[rows] + 1e-9)).sum()) for rows in bands)
+    least = DIM * max(lit / (float(seen.trust.sum(dtype=np.float64)) + 1e-9 * seen.trust.size), 1e-3)
     for rows in bands:
-        seen.colours[rows] = np.log(np.clip(seen.colours[rows] / np.maximum(shade(rows), least), 1e-3, 4) / albedo[rows])
-    return seen.colours, trust.astype(np.float32)
+        light_here = shade(rows)
+        seen.trust[rows] *= np.clip((light_here.mean(-1) - least) / least, 0, 1)
+        seen.trust[rows] *= np.clip((texels.cosine[rows] - FACING[0]) / FACING[1], 0, 1)
+        seen.colours[rows] = np.log(np.clip(seen.colours[rows] / np.maximum(light_here, least), 1e-3, 4) / albedo[rows])
+    return seen.colours, seen.trust
 
 
 def _in_photo(fit: FittedFace) -> np.ndarray:

@@ -39,40 +39,48 @@ class Marks(NamedTuple):
 
 
 class Paints(NamedTuple):
-    """How encoded albedo changes with its code over the chart, in 8 bits, as the albedo model keeps it.
+    """How encoded albedo changes with its code over the chart: half of it, in 8 bits, as the albedo model keeps it.
 
     Attributes:
-        steps: (S, S, 3 * K) int8, channels outermost.
+        steps: (S, S / 2, 3 * K) int8, channels outermost; the columns of small u.
         scale: (K,) encoded values a step and standard deviation.
+        symmetry: (K,) 1 or -1, by which the other half is the mirror image.
     """
 
     steps: Tensor
     scale: Tensor
+    symmetry: Tensor
 
     @classmethod
     def of(cls, albedo: AlbedoModel) -> Paints:
         """Those of an albedo model."""
-        steps = torch.empty(albedo.size, albedo.size, 3, albedo.codes, dtype=torch.int8)
-        for k, (mode, sign) in enumerate(zip(albedo.modes, albedo.symmetry.tolist())):
-            steps[..., k] = torch.from_numpy(unfold(mode, sign))
-        return cls(steps.flatten(2), torch.tensor(albedo.scale))
+        steps = torch.from_numpy(albedo.modes).permute(1, 2, 3, 0).flatten(2)
+        return cls(steps, torch.tensor(albedo.scale), torch.tensor(albedo.symmetry, dtype=torch.float32))
 
     @classmethod
     def none(cls, size: int) -> Paints:
         """Those of a chart whose albedo is known: one code without effect."""
-        return cls(torch.zeros(size, size, 3, dtype=torch.int8), torch.zeros(1))
+        return cls(torch.zeros(size, size // 2, 3, dtype=torch.int8), torch.zeros(1), torch.ones(1))
 
     def at(self, ids: Tensor, shares: Tensor) -> Tensor:
         """(n, 3, K) encoded values per standard deviation at n places, each a sum of texels: their numbers and shares (n, c)."""
-        steps, result = self.steps.flatten(0, 1), torch.zeros(len(ids), self.steps.shape[-1])
-        for texels, weights in zip(ids.unbind(1), shares.unbind(1)):
-            result.addcmul_(steps.index_select(0, texels).float(), weights[:, None])
-        return result.unflatten(-1, (3, -1)).mul_(self.scale)
+        steps, size = self.steps.flatten(0, 1), len(self.steps)
+        row, column = ids // size, ids % size
+        other = column >= size // 2
+        stored = row * (size // 2) + torch.where(other, size - 1 - column, column)
+        result, mirrored = torch.zeros(2, len(ids), self.steps.shape[-1])
+        for texels, weights, across in zip(stored.unbind(1), shares.unbind(1), other.unbind(1)):
+            values = steps.index_select(0, texels).float()
+            result.addcmul_(values, (weights * ~across)[:, None])
+            mirrored.addcmul_(values, (weights * across)[:, None])
+        result = result.unflatten(-1, (3, -1)).addcmul_(mirrored.unflatten(-1, (3, -1)), self.symmetry)
+        return result.mul_(self.scale)
 
     def mixed(self, code: Tensor) -> Tensor:
         """(S, S, 3) encoded values that a code (K,) adds to the mean."""
-        amounts = self.scale * code
-        return torch.stack([row.unflatten(-1, (3, -1)).float() @ amounts for row in self.steps])
+        amounts = torch.stack([self.scale * code * (self.symmetry == sign) for sign in (1, -1)], -1)
+        even, odd = torch.stack([row.unflatten(-1, (3, -1)).float() @ amounts for row in self.steps]).unbind(-1)
+        return unfold(even, 1) + unfold(odd, -1)
 
 
 @dataclass(frozen=True)
