@@ -183,6 +183,18 @@ def test_moments_see_all_photos_and_the_renderer_a_share(observed):
     assert again.item() == pytest.approx(first.item(), rel=1e-5)
 
 
+def test_faces_come_from_the_spoiled_photo_and_are_compared_with_the_unspoiled_one(observed):
+    found, stage = recipe(observed), Stage("x", 1, {"moments": 1.0, "identity": 1.0}, {})
+    items, values = batch(found, 4), []
+    for sign in (1, -1):
+        torch.manual_seed(2)
+        values.append(found.losses(items | {"target": sign * items["target"]}, stage))
+    assert values[0]["identity"].item() == pytest.approx(2 - values[1]["identity"].item(), abs=1e-5)
+    assert values[0]["moments"].equal(values[1]["moments"])
+    spoiled = found.losses(items | {"photo": items["photo"].flip(1)}, stage)
+    assert not spoiled["moments"].equal(values[0]["moments"])
+
+
 def test_pictures_are_photo_face_and_turned_face(observed):
     found = recipe(observed).eval()
     items = batch(found, 3)
