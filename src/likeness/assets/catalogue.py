@@ -179,6 +179,10 @@ SHIPPED: dict[str, Shipped] = {
     "dense decoder": Shipped(
         "runtime/decoder-dense.onnx", "the same at the dense level", "Apache-2.0", ("ict",), "likeness train decoder",
     ),
+    "Genova et al. 2018": Shipped(
+        "runtime/systems/genova2018.onnx", "the paper's system (--system genova2018): aligned crop to shape and albedo of a face at rest",
+        "Apache-2.0, with ICT's MIT notice", ("ict", "mediapipe", *_PHOTOS), "likeness train genova2018 --export",
+    ),
     "Tewari et al. 2018": Shipped(
         "runtime/systems/tewari2018.onnx", "the paper's system (--system tewari2018): crop to two levels of a face, pose and light",
         "Apache-2.0, with ICT's MIT notice", ("ict", "mediapipe", *_PHOTOS), "likeness train tewari2018 --export",
