@@ -15,18 +15,24 @@ doi:10.1109/cvpr.2018.00874.
 | specular = c - c diffuse (sec. 3.2.2) | `render.shade.specular_from_diffuse`, `data.booth.SPECULAR` |
 | encoder and decoder (sec. 3.1) | any `encoders.recognition` network, frozen; `encoders.feature_decoder` |
 
-Ours differs: eq. (4) prints the cosine where its loss is one minus it. Eq. (3) is a mean over the batch, so that its size
+*Ours differs*: eq. (4) prints the cosine where its loss is one minus it. Eq. (3) is a mean over the batch, so that its size
 does not decide the weights. The decoder reads the network's answer, a unit vector, not the layer before it. Because the
-network is frozen, what it says about photos and drawn faces is found once and kept (`data.observed`), and a step draws only
-what changes. Moments cost nothing then: they see all photos of a step, the renderer only a share of them (`drawn`).
-Loopback reads the last view of the identity loss instead of one more picture. Pictures are drawn where the network's crop is,
-and the face gets the gradient of that, too. The face model may be any with colours.
+network is frozen, what it says about photos and drawn faces is found once and kept (`data.observed`), and a step draws
+only what changes. Moments cost nothing then: they see all photos of a step, the renderer only a share of them (`drawn`).
+Photos are decoded spoiled, too, and compared unspoiled. Loopback reads the last view of the identity loss instead of one
+more picture. Pictures are drawn where the network's crop is, and the face gets the gradient of that, too. The face model
+may be any with colours.
 
-Not in the paper: all numbers below in capitals, those of `data.lamps`, `data.booth` and `data.observed`, and all weights: eq. (2)
-and (3) have weights for the Basel model's units (0.4, 0.002, 10, 0.07), in which the colours of one face do not have unit
-variance.
+*Not in the paper*: all numbers below in capitals, those of `data.lamps`, `data.booth` and `data.observed`, and all weights:
+those of eq. (2) and (3) belong to the Basel model's units (0.4, 0.002, 10, 0.07) and to a batch's sum.
 
-Licences: those of the recognition network and of the face model hold for what is trained with them.
+*Number to expect* (`likeness train genova2018`: the identity network that ships, 96 px, four photo sets, 68 minutes of a busy
+core; seen by a judge that no loss knows, 729 validation photos, `likeness evaluate recall`): own photo first of all 3.4 %
+(chance 0.14), among five 11.8 %, nearer than 88 % of strangers; deviation of the codes 0.77 (shape) and 0.79 (colour), where
+people of the model have 1. After the first stage alone: 3.6 %, 12.9 %, 87 %; 0.10 and 0.22. So the second stage gives faces
+the variety of people at equal likeness; likeness itself is bounded by the network, whose answers vary in six dimensions.
+
+*Licences*: those of the recognition network and of the face model hold for what is trained with them.
 """
 
 from __future__ import annotations
