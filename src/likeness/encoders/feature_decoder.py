@@ -21,7 +21,7 @@ class IdentityCodes(NamedTuple):
 
 
 class FeatureDecoder(nn.Module):
-    """Two layers of 1024 with ReLU and a linear one (Genova et al. 2018, sec. 3.1): features (B, F) to codes.
+    """Two layers of 1024 with ReLU and a linear one, as we know Genova et al. 2018, sec. 3.1: features (B, F) to codes.
 
     Features are unit vectors; they are brought to unit variance, so that the first layer begins as it is meant to. It begins
     near the mean face.
