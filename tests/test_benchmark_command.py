@@ -128,7 +128,7 @@ def test_methods_are_chosen_by_name(toy_system):
 
     chosen = methods(("mean", "given"), toy_system, 4)
     assert [method.name for method in chosen] == ["mean face", "likeness, box given"]
-    assert set(MAKERS) == {"likeness", "given", "fit", "mean", "true"}
+    assert set(MAKERS) == {"likeness", "given", "fit", "mean", "true", "genova2018", "tewari2018"}
     with pytest.raises(UsageError, match="--methods best: unknown; choose likeness"):
         methods(("best",), toy_system, 4)
 

@@ -99,12 +99,14 @@ def test_terms_and_losses_have_the_same_names(observed):
 
 
 def test_the_loss_falls_in_every_stage(observed, tmp_path):
-    found = recipe(observed, stages(60, 30, 1e-2), drawn=0.25)
+    found = recipe(observed, stages(60, 90, 1e-2), drawn=0.25)
     train(found, tmp_path, settings(batch=16, log_every=10, warmup=2, decay=0.0), console=quiet())
     rows = list(csv.DictReader((tmp_path / "log.csv").open()))
     for stage, term, share in (("synthetic", "loss", 0.9), ("both", "moments", 0.9), ("both", "loss", 1)):
         values = [float(row[term]) for row in rows if row["stage"] == stage]
-        assert values[-1] < share * values[0], (stage, term, values)
+        # lamps and poses are random, so that one report is noisy: the first third against the last
+        third = len(values) // 3
+        assert sum(values[-third:]) < share * sum(values[:third]), (stage, term, values)
 
 
 def test_faces_become_like_their_photos(observed):

@@ -194,9 +194,11 @@ CASES = {
 def test_every_backbone_answers_what_it_says_and_has_as_many_numbers_as_published(name):
     network = build(name, 96).train()
     assert isinstance(network, Backbone) and network.size == 96
-    found = network(torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0)))
+    crops = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    found = network(crops)
     assert found.shape == (2, network.features)
     found.square().sum().backward()
+    assert crops.grad.isfinite().all() and crops.grad.abs().max() > 0
     assert all(value.grad is not None and value.grad.isfinite().all() for value in network.parameters())
     if name in PUBLISHED:
         everything, classifier = PUBLISHED[name]
