@@ -146,7 +146,7 @@ def test_pages_are_written_from_files_and_rewritten_alike(tmp_path):
     page = (docs / "genova2018.md").read_text()
     for said in (
         "likeness train genova2018", "600 steps in 20 minutes, 1.5 million weights", "| one | 200 | a 1 | decoder 0.001 |",
-        "### Recall among photos", "| videos | 69.0 |", "| top 1 | 25.0 |", "better in top 1 %", "| genova2018 | 1.50 (1.40 to 1.60) | 2 of 80 |",
+        "### Recall among photos", "| videos | 69.0 |", "| top 1 | 25.0 |", "better in top 1 %", "| heads | shape mm | no answer |", "| genova2018 | 1.50 (1.40 to 1.60) | 2 of 80 |",
     ):  # fmt: skip
         assert said in page, said
     assert "likeness | 1.4" not in page and str(tmp_path) not in page

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from likeness.evaluate.benchmark.items import METRICS
 from likeness.evaluate.trials import Difference, Trial, difference, spread
 
 Document = Mapping[str, Any]
@@ -130,7 +131,8 @@ def scoreboard_table(path: Path) -> str:
     for name in dict.fromkeys(row["set"] for row in rows):
         mine = [row for row in rows if row["set"] == name]
         metrics = [key for key in rows[0] if f"{key}_low" in rows[0] and any(row[key] for row in mine)]
-        table = [[name, *metrics, "failed"]]
+        titles = [f"{METRICS[metric].title} {METRICS[metric].unit}".strip() for metric in metrics]
+        table = [[name, *titles, "no answer"]]
         for row in mine:
             table.append([row["method"], *(_cell(row, metric) for metric in metrics), f"{row['failed']} of {row['pictures']}"])
         blocks.append(markdown(table))
