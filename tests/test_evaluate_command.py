@@ -21,7 +21,7 @@ def test_tables_join_in_one_file(tmp_path, capsys):
 
 def test_a_photo_that_is_none_is_named(tmp_path):
     with pytest.raises(AssetError, match="no.jpg"):
-        evaluate.photo(tmp_path / "no.jpg")
+        evaluate.picture(tmp_path / "no.jpg")
 
 
 @pytest.mark.skipif("LIKENESS_DATA" not in os.environ, reason="the bench needs LIKENESS_DATA (ICT's model)")
@@ -101,7 +101,7 @@ def test_rows_of_the_landmark_network_and_of_the_regressor_look_at_given_and_at_
     def answer(image, face):
         return np.full((478, 2), face.side)
 
-    monkeypatch.setattr(evaluate, "photo", lambda path: image)
+    monkeypatch.setattr(evaluate, "picture", lambda path: image)
     monkeypatch.setattr(evaluate, "found_face", lambda image, points: found)
     monkeypatch.setattr(landmarks, "Landmarker", lambda path: lambda image, face: Landmarks(answer(image, face), None))
     monkeypatch.setattr(evaluate, "encoder", lambda model: lambda image, face: SimpleNamespace(codes=face, view=image))

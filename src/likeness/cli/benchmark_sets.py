@@ -13,9 +13,9 @@ import numpy as np
 
 from likeness import color
 from likeness.assets.builtin import Builtin
-from likeness.cli.evaluate import Bench, photo
+from likeness.cli.evaluate import Bench
 from likeness.data import backgrounds
-from likeness.data.folder import read_set
+from likeness.data.folder import picture, read_set
 from likeness.errors import AssetError
 from likeness.evaluate import landmarks, nme, pose, scans
 from likeness.evaluate.benchmark import heads, views
@@ -139,14 +139,14 @@ def _unwrapped(model: Builtin, data: Path, files: Sequence[Path], points: np.nda
     }
     yaw, pitch, _ = np.degrees(np.array(to_euler(joined["rotation"])))
     ahead_rows = np.flatnonzero((np.abs(yaw) < 10) & (np.abs(pitch) < 15))
-    patches = [skin_patches(photo(files[ahead[row]]), points[ahead[row]]) for row in ahead_rows]
+    patches = [skin_patches(picture(files[ahead[row]]), points[ahead[row]]) for row in ahead_rows]
     unevenness = np.array([uneven_light(colours) for colours in patches])
     best = np.argsort(unevenness)[: min(2 * count, int(np.isfinite(unevenness).sum()))]
     ahead_rows, tones = ahead_rows[best], np.array([typology_angle(np.concatenate(patches[i])) for i in best])
     textures = []
     for row in _spread(tones, count):
         k = ahead_rows[row]
-        image = photo(files[ahead[k]])
+        image = picture(files[ahead[k]])
         values = {key: array[k].astype(np.float64) for key, array in joined.items()}
         view = View(values["rotation"], values["translation"], values["focal"], values["principal"], image.shape[:2])
         vertices = model.decode(values["identity"], values["expression"])
@@ -237,8 +237,8 @@ def photo_slices(image: np.ndarray, points: np.ndarray) -> dict[str, str]:
 
 
 def _photo_item(name: str, person: str, path: Path, truth: Truth, points: np.ndarray | None) -> Item:
-    slices = {} if points is None else photo_slices(photo(path), points)
-    return Item(name, person, partial(photo, path), truth, slices)
+    slices = {} if points is None else photo_slices(picture(path), points)
+    return Item(name, person, partial(picture, path), truth, slices)
 
 
 def lfpw_set(data: Path, split: str, most: int) -> ItemSet:
@@ -307,7 +307,7 @@ def aflw_set(data: Path) -> ItemSet:
         view = View(rotation, np.array([0, 0, -1.0]), np.float64(1), np.zeros(2), (450, 450))  # the turn is all that is known
         truth = Truth(points=points[:, :2], unit=float(nme.box_size(points)), view=view)
         slices = {"yaw": bin_of(yaw, YAWS), "resolution": bin_of(float(np.ptp(points[:, :2], axis=0).max()), SIDES)}
-        items.append(Item(f"aflw-{path.stem}", path.stem, partial(photo, path.with_suffix(".jpg")), truth, slices))
+        items.append(Item(f"aflw-{path.stem}", path.stem, partial(picture, path.with_suffix(".jpg")), truth, slices))
 
     def measure(item: Item, answer: Answer) -> dict[str, float]:
         found = {}

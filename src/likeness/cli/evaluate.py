@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from likeness.cli.train import data_folder
-from likeness.errors import AssetError
+from likeness.data.folder import picture
 from likeness.photos.detect import Detection, face_frame, square
 from likeness.types import View
 
@@ -97,14 +96,6 @@ def found_face(image: np.ndarray, points: np.ndarray) -> Detection:
     return Detection(square(np.array([width / 2, height / 2]), min(height, width)), 0.0, 0.0)
 
 
-def photo(path: Path) -> np.ndarray:
-    """A picture as uint8 (h, w, 3) sRGB."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise AssetError(f"{path}: cannot be read as a picture")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
 def show(title: str, rows: Rows, output: Path | None) -> Rows:
     """Print a table of numbers, and write it as JSON where wanted."""
     from rich.console import Console
@@ -174,11 +165,11 @@ def _predictors(bench: Bench, config: EvaluateLandmarks, paths: list[Path], poin
         return look(image, face).points
 
     def given(act: Callable) -> Callable[[int], np.ndarray]:
-        return lambda i: act(photo(paths[i]), given_face(points[i]))
+        return lambda i: act(picture(paths[i]), given_face(points[i]))
 
     def found(act: Callable) -> Callable[[int], np.ndarray]:
         def measured(i: int) -> np.ndarray:
-            image = photo(paths[i])
+            image = picture(paths[i])
             return act(image, found_face(image, points[i]))
 
         return measured

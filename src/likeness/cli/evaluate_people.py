@@ -9,8 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from likeness.cli.evaluate import Rows, given_face, photo, show
+from likeness.cli.evaluate import Rows, given_face, show
 from likeness.cli.train import data_folder
+from likeness.data.folder import picture
 from likeness.errors import AssetError
 from likeness.types import Landmarks
 
@@ -146,7 +147,7 @@ def _portraits(config: EvaluatePeople):
         measure = landmarks.shipped()
     portraits = []
     for i in rows:
-        image, face = photo(folder / "frames" / names[i]), given_face(given[i])
+        image, face = picture(folder / "frames" / names[i]), given_face(given[i])
         marks = Landmarks(given[i, :, :2], np.zeros(478)) if measure is None else None
         portraits.append(Portrait(names[i], image, face, observe(image, face, encode, model, measure, marks)))
     return (portraits, *(np.array(column) for column in zip(*(parts[i] for i in rows))))

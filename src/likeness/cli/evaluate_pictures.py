@@ -14,7 +14,7 @@ from likeness.errors import AssetError
 from likeness.evaluate import identity, lips
 from likeness.evaluate.color_error import photometric_error, texture_error
 from likeness.evaluate.layouts.pairs import Pairs, pairs
-from likeness.evaluate.scores import Measured, collect, cumulative
+from likeness.evaluate.scores import Measured, Scores, collect, cumulative
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif")
 SIMILARITIES = np.linspace(-1, 1, 81)

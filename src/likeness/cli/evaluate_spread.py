@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from likeness.cli.evaluate import Rows, given_face, photo, show
+from likeness.cli.evaluate import Rows, given_face, show
 from likeness.cli.train import data_folder
+from likeness.data.folder import picture
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ def _photos(folder: Path, name: str, config: EvaluateSpread) -> Iterator[tuple[n
     from likeness.data.folder import read_set
 
     listing = read_set(folder / "photos", name, config.split)
-    for file, points in list(zip(listing.files, listing.points))[: config.limit]:
-        yield photo(listing.root / name / file), points
+    for i, points in enumerate(listing.points[: config.limit]):
+        yield picture(listing.path(i)), points
 
 
 def _renders(folder: Path, path: Path, limit: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

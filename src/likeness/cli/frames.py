@@ -30,7 +30,7 @@ class Frames:
 
     def picture(self, i: int) -> np.ndarray:
         """Frame i, uint8 (h, w, 3) sRGB."""
-        from likeness.fit.albedo.charts import picture
+        from likeness.data.folder import picture
 
         return picture(self.files[i])
 

@@ -180,9 +180,9 @@ def _surroundings(config: People, random):
 
 
 def _photo(listing, i: int):
-    from likeness.fit.albedo.charts import picture
+    from likeness.data.folder import picture
 
-    return picture(listing.root / listing.name / listing.files[i])
+    return picture(listing.path(i))
 
 
 def _frames(config: People) -> list:

@@ -208,9 +208,9 @@ def parts(count: int) -> Iterator[range]:
 
 def picture(listing: Listing, i: int) -> np.ndarray:
     """A photo of a listing, uint8 (H, W, 3) sRGB."""
-    from likeness.cli.evaluate import photo
+    from likeness.data import folder
 
-    return photo(listing.root / listing.name / listing.files[i])
+    return folder.picture(listing.path(i))
 
 
 def listings(data: Path, sets: Sequence[str], split: str, most: int) -> list[Shown]:

@@ -45,6 +45,22 @@ class Listing:
     points: np.ndarray
     targets: dict[str, np.ndarray] | None = None
 
+    def path(self, i: int) -> Path:
+        """Photo i's file."""
+        return self.root / self.name / self.files[i]
+
+
+def picture(path: Path) -> np.ndarray:
+    """A photo as it is stored, uint8 (h, w, 3) sRGB.
+
+    Raises:
+        AssetError: When it cannot be read.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise AssetError(f"{path}: cannot be read as a picture")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
 
 def splits(folder: Path, files: Sequence[str], name: str) -> np.ndarray:
     """"train", "validation" or "test" for each file: the stem's number ends in 5 (validation) or 0 (test).
@@ -152,8 +168,8 @@ class Photos:
         self.files = [f"{listing.name}/{file}" for listing in listings for file in listing.files]
         place = 0
         for listing in listings:
-            for file, points in zip(listing.files, listing.points):
-                self._cut(place, listing.root / listing.name / file, points)
+            for i, points in enumerate(listing.points):
+                self._cut(place, listing.path(i), points)
                 place += 1
         self.targets = None
         if listings and all(listing.targets is not None for listing in listings):
@@ -163,12 +179,9 @@ class Photos:
         return len(self.images)
 
     def _cut(self, place: int, path: Path, points: np.ndarray) -> None:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise AssetError(f"{path}: cannot be read as a picture")
         center, side, roll = face_frame(points)
         motion = crop_from_photo(center, MARGIN * side, roll, SIDE)
-        image = warp(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), motion, SIDE, EDGES[place % 3])
+        image = warp(picture(path), motion, SIDE, EDGES[place % 3])
         self.images[place], self.cutout_from_photo[place] = image, motion
         self.points[place] = transform(points, motion)
 

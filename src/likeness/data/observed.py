@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -21,10 +20,9 @@ from torch import nn
 from likeness.data import augment
 from likeness.data.booth import Booth, as_seen
 from likeness.data.crops import SHARES
-from likeness.data.folder import Listing
+from likeness.data.folder import Listing, picture
 from likeness.encoders.recognition.interface import Recognition
 from likeness.encoders.recognition.templates import five, photo_from_crop
-from likeness.errors import AssetError
 from likeness.photos.crop import sample
 
 PHOTOS, CROPS, FACES = "photos.safetensors", "crops.npy", "faces.safetensors"
@@ -191,11 +189,7 @@ class _Reader:
     def photo(self, row: int) -> np.ndarray:
         """The picture of a row, uint8 sRGB."""
         listing, i = self.chosen[row]
-        path = listing.root / listing.name / listing.files[i]
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise AssetError(f"{path}: cannot be read as a picture")
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return picture(listing.path(i))
 
     def __call__(self, row: int) -> np.ndarray:
         """(versions, S, S, 3) uint8; odd versions are mirrored, those from the third on misplaced and spoiled."""

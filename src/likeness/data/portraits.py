@@ -11,8 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from likeness.data.folder import read_set
-from likeness.errors import AssetError
+from likeness.data.folder import picture, read_set
 from likeness.photos.detect import face_frame
 
 SETS = {"sfhq": 0.5, "stylegan": 0.2, "gan": 0.18, "officials": 0.12}
@@ -48,7 +47,7 @@ def portraits(root: Path, split: str, sets: Sequence[str] = tuple(SETS)) -> list
         AssetError: When a set is missing.
     """
     listings = [read_set(root, name, split) for name in sets]
-    return [[_portrait(l.root / l.name / file, p) for file, p in zip(l.files, l.points)] for l in listings]
+    return [[_portrait(l.path(i), points) for i, points in enumerate(l.points)] for l in listings]
 
 
 def _portrait(path: Path, points: np.ndarray) -> Portrait:
@@ -80,10 +79,7 @@ class Draw:
 @functools.lru_cache(maxsize=8192)  # all photos of a split: 1.2 GB, and half the time of composing a scene
 def read(path: Path) -> np.ndarray:
     """A photo, uint8 (h, w, 3) sRGB, read-only."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise AssetError(f"{path}: cannot be read as a picture")
-    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    image = picture(path)
     image.flags.writeable = False
     return image
 

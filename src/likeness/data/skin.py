@@ -53,7 +53,7 @@ def pixels(listing: Listing, model: Builtin, limit: int, seed: int = 0) -> Itera
     """Photos of a set with fits that are to be believed, at most `limit`, in random order; hidden faces are left out."""
     known = np.flatnonzero(listing.targets["known"])
     for row in np.random.default_rng(seed).permutation(known)[:limit]:
-        image = read(listing.root / listing.name / listing.files[row])
+        image = read(listing.path(row))
         fit = {name: np.float64(values[row]) for name, values in listing.targets.items()}
         view = View(fit["rotation"], fit["translation"], fit["focal"], fit["principal"], image.shape[:2])
         seen, face = bare_skin(model.decode(fit["identity"], fit["expression"]), view, model.topology("base"))

@@ -12,7 +12,7 @@ import numpy as np
 from likeness import color
 from likeness.assets import correspondence
 from likeness.assets.builtin import Builtin
-from likeness.data.folder import Listing
+from likeness.data.folder import Listing, picture
 from likeness.errors import AssetError
 from likeness.geometry.cameras import project, to_camera, to_pixels
 from likeness.geometry.mesh import vertex_normals
@@ -154,7 +154,7 @@ def unwrap_listing(
 
 def unwrap(unwrapper: Unwrapper, listing: Listing, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One photo of a set over the chart, as in `Charts`."""
-    targets, image = listing.targets, picture(listing.root / listing.name / listing.files[row])
+    targets, image = listing.targets, picture(listing.path(row))
     view = View(*(targets[key][row] for key in ("rotation", "translation", "focal", "principal")), image.shape[:2])
     return unwrapper(image, targets["identity"][row], targets["expression"][row], view, listing.points[row, :, :2])
 
@@ -162,18 +162,6 @@ def unwrap(unwrapper: Unwrapper, listing: Listing, row: int) -> tuple[np.ndarray
 def joined(pieces: Sequence[Charts]) -> Charts:
     """Several sets of photos one after the other."""
     return Charts(*(np.concatenate([getattr(piece, field.name) for piece in pieces]) for field in fields(Charts)))
-
-
-def picture(path: Path) -> np.ndarray:
-    """A photo, uint8 (h, w, 3) sRGB.
-
-    Raises:
-        AssetError: When it cannot be read.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise AssetError(f"{path}: cannot be read as a picture")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def frontal(listing: Listing, largest: float = 40.0) -> np.ndarray:
