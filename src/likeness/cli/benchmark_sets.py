@@ -14,6 +14,7 @@ import numpy as np
 from likeness import color
 from likeness.assets.builtin import Builtin
 from likeness.cli.evaluate import Bench
+from likeness.cli.frames import frames
 from likeness.data import backgrounds
 from likeness.data.folder import picture, read_set
 from likeness.errors import AssetError
@@ -46,8 +47,6 @@ SKIN_SETS = ("sfhq", "stylegan")
 """Sets whose pictures may be shown; from both come skins."""
 SKINS, SKIN_SIZE, SKIN_VERSION = 20, 384, 3
 """Skins of a split, texels along a side, and what is counted up when they come about otherwise."""
-FRAMES_VALIDATION, FRAMES_TEST = ("M",), ("A", "J", "S")
-"""First letters of the people of `video_frames` in each split."""
 CHEEKS = (50, 101, 118, 117, 123, 147, 187, 205, 280, 330, 347, 346, 352, 376, 411, 425, 151, 108, 337)
 """Dense landmarks on cheeks and forehead whose surroundings show skin."""
 
@@ -325,17 +324,14 @@ def aflw_set(data: Path) -> ItemSet:
 
 def frames_set(data: Path, split: str, people: int) -> ItemSet:
     """Frames of videos: whether a person's neutral shape stays the same."""
-    folder = data / "video_frames"
-    with np.load(folder / "landmarks478.npz") as file:
-        names, points = [str(name) for name in file["name"]], file["points"].astype(np.float32)
-    letters = FRAMES_TEST if split == "test" else FRAMES_VALIDATION
+    found = frames(data, SPLITS[split])
+    files, points = found.files, found.points
     owners: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        if name.startswith(letters):
-            owners.setdefault(name.rsplit("_", 1)[0], []).append(i)
+    for i, person in enumerate(found.people):
+        owners.setdefault(str(person), []).append(i)
     items = tuple(  # numbers, not names: the report tells of faces, not of who they are
-        _photo_item(f"frame-{k:03d}-{shot:02d}", f"person {k}", folder / "frames" / names[i], Truth(dense=points[i]), points[i])
-        for k in even(len(owners), people) for shot, i in enumerate(sorted(owners[sorted(owners)[k]], key=names.__getitem__))
+        _photo_item(f"frame-{k:03d}-{shot:02d}", f"person {k}", files[i], Truth(dense=points[i]), points[i])
+        for k in even(len(owners), people) for shot, i in enumerate(sorted(owners[sorted(owners)[k]], key=files.__getitem__))
     )  # fmt: skip
     about = "Up to twelve frames of each person, from several videos (YouTube Faces): is it the same neutral face in all of them?"
     title = "Steadiness over frames of a person"

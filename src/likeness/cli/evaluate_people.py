@@ -10,13 +10,10 @@ from typing import Literal
 import numpy as np
 
 from likeness.cli.evaluate import Rows, given_face, show
+from likeness.cli.frames import frames
 from likeness.cli.train import data_folder
-from likeness.data.folder import picture
-from likeness.errors import AssetError
 from likeness.types import Landmarks
 
-SPLITS = {"validation": "M", "test": "AJS"}
-"""First letters of the people's names."""
 OUTINGS = 400
 """Groups with a stranger."""
 BATCH = 60
@@ -131,15 +128,9 @@ def _portraits(config: EvaluatePeople):
     from likeness.fit.photo.observe import observe
     from likeness.runtime.encode import Encoder
 
-    folder = data_folder(config.data) / "video_frames"
-    try:
-        with np.load(folder / "landmarks478.npz") as file:
-            names, given = [str(name) for name in file["name"]], file["points"].astype(np.float32)
-    except (OSError, KeyError) as error:
-        raise AssetError(f"{folder}: no frames with landmarks478.npz are there ({error})") from None
-    parts = [_parts(name) for name in names]
-    chosen = sorted({person for person, _, _ in parts if person[0] in SPLITS[config.split]})[: config.people]
-    rows = [i for i, (person, _, _) in enumerate(parts) if person in set(chosen)]
+    found = frames(data_folder(config.data), config.split)
+    chosen = sorted(set(found.people))[: config.people]
+    rows = np.flatnonzero(np.isin(found.people, chosen))
     encode, model, measure = Encoder().encode, builtin.load(), None
     if config.landmarks == "own":
         from likeness.runtime import landmarks
@@ -147,16 +138,11 @@ def _portraits(config: EvaluatePeople):
         measure = landmarks.shipped()
     portraits = []
     for i in rows:
-        image, face = picture(folder / "frames" / names[i]), given_face(given[i])
-        marks = Landmarks(given[i, :, :2], np.zeros(478)) if measure is None else None
-        portraits.append(Portrait(names[i], image, face, observe(image, face, encode, model, measure, marks)))
-    return (portraits, *(np.array(column) for column in zip(*(parts[i] for i in rows))))
-
-
-def _parts(name: str) -> tuple[str, str, str]:
-    """Person, video and frame of `Name_VF.jpg`."""
-    person, place = name.rsplit(".", 1)[0].rsplit("_", 1)
-    return person, place[0], place[1:]
+        image, face = found.picture(i), given_face(found.points[i])
+        marks = Landmarks(found.points[i, :, :2], np.zeros(478)) if measure is None else None
+        portraits.append(Portrait(found.files[i].name, image, face, observe(image, face, encode, model, measure, marks)))
+    numbers = np.array([found.files[i].stem.rsplit("_", 1)[1][1:] for i in rows])
+    return portraits, found.people[rows], found.videos[rows], numbers
 
 
 def _identities(portraits: Sequence, groups: Sequence[tuple[int, ...]], bases) -> np.ndarray:

@@ -53,5 +53,5 @@ def frames(data: Path, split: str) -> Frames:
     taken = "".join(LETTERS.values())
     mine = [i for i, name in enumerate(names) if (name[0] in LETTERS[split] if split in LETTERS else name[0] not in taken)]
     stems = [names[i].rsplit(".", 1)[0].rsplit("_", 1) for i in mine]
-    files = tuple(folder / "frames" / f"{person}_{place}.jpg" for person, place in stems)
+    files = tuple(folder / "frames" / names[i] for i in mine)
     return Frames(files, np.array([p for p, _ in stems]), np.array([v[0] for _, v in stems]), points[mine])
