@@ -9,7 +9,7 @@ import torch
 from likeness import color
 from likeness.assets import albedo, toy
 from likeness.errors import AssetError
-from likeness.models.albedo import AlbedoDecoder
+from likeness.models.albedo import AlbedoDecoder, colour_gram
 from likeness.render.interpolate import sample_texture
 
 SIZE, GLOSS, COUNT = 32, 16, 5
@@ -142,3 +142,11 @@ def test_the_model_that_ships_is_small_and_whole():
     assert shipped <= 12e6
     skin = color.srgb_from_linear(model.texture(np.zeros(model.codes)))[60:230, 40:216]
     assert 0.45 < np.median(skin) < 0.85
+
+
+def test_the_forms_value_is_the_mean_squared_difference_of_two_colours():
+    model, codes = made(), np.random.default_rng(3).standard_normal((2, COUNT)).astype(np.float32)
+    whole = [albedo.unfold(mode, sign) for mode, sign in zip(model.half_modes, model.symmetry.tolist())]
+    one, two = (np.tensordot(code, np.stack(whole), 1) for code in codes)
+    difference = codes[0] - codes[1]
+    np.testing.assert_allclose(difference @ colour_gram(model) @ difference, np.square(one - two).mean(), rtol=1e-4)

@@ -1,18 +1,19 @@
 """Lamps in the colours of real ones, and the booth that draws faces where a recognition network wants them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from test_albedo import made
 
-from likeness.assets import toy
+from likeness.assets import builtin, toy
 from likeness.assets.outside import Colors
 from likeness.color import LUMINANCE
 from likeness.data import lamps
-from likeness.data.booth import Booth, as_seen
-from likeness.encoders.recognition.templates import photo_from_crop, wide
+from likeness.data.booth import Booth, as_seen, five_points
+from likeness.encoders.recognition.templates import five, photo_from_crop, wide
 from likeness.geometry.cameras import project, transform_view
 from likeness.geometry.rotation import to_euler
 from likeness.models.expressionless import ColorDecoder, Expressionless
@@ -27,7 +28,7 @@ def generator(seed=0):
 
 def booth():
     topology = toy.head().topology("base")
-    return Booth(topology, topology.landmarks["5"], torch.tensor(wide(SIZE)), SIZE)
+    return Booth(topology, torch.tensor(wide(SIZE)), SIZE)
 
 
 def model():
@@ -71,7 +72,7 @@ def test_the_five_points_lie_where_the_network_wants_them():
     place, face = booth(), faces(6)
     turn, distance = place.poses(6, generator())
     view = place.view(face, turn, distance)
-    five = toy.head().topology("base").landmarks["5"]
+    five = five_points(toy.head().topology("base"))
     corners = (face.vertices[:, torch.as_tensor(five.vertices).long()] * torch.as_tensor(five.weights)[..., None]).sum(-2)
     seen = project(corners, view)
     still = photo_from_crop(seen, place.template)  # nothing is left to align
@@ -79,6 +80,15 @@ def test_the_five_points_lie_where_the_network_wants_them():
     yaw, pitch, _ = to_euler(turn)
     assert yaw.abs().max() <= math.radians(45) + 1e-5 and pitch.abs().max() <= math.radians(20) + 1e-5
     assert yaw.abs().max() > math.radians(10)
+
+
+def test_drawn_faces_have_their_five_points_where_photos_have_theirs():
+    shipped = builtin.load()
+    topology = shipped.topology("base")
+    dense = topology.landmarks["dense"].points(shipped.mean)
+    np.testing.assert_allclose(five_points(topology).points(shipped.mean)[:, :2], five(dense), atol=1e-4)
+    few = replace(topology, landmarks={"5": topology.landmarks["5"]})
+    assert five_points(few) is topology.landmarks["5"]
 
 
 def test_a_face_gains_nothing_by_growing():

@@ -53,7 +53,7 @@ def people(surface):
 def data(tmp_path_factory, surface, people):
     """A photo set of drawings of these people; the file names end in 5, the last one's in 1."""
     root = tmp_path_factory.mktemp("data")
-    booth = Booth(surface, surface.landmarks["5"], torch.tensor(wide(SIZE)).float(), SIZE)
+    booth = Booth(surface, torch.tensor(wide(SIZE)).float(), SIZE)
     turn, distance = booth.frontal(COUNT)
     view = booth.view(people, turn, distance)
     dense = torch.from_numpy(surface.landmarks["dense"].points(people.vertices.numpy()))

@@ -55,7 +55,7 @@ def toy_model():
 def observed(tmp_path_factory):
     """What the network says about 200 toy faces, and about 12 'photos', which are pictures of others."""
     folder, recogniser, (model, topology) = tmp_path_factory.mktemp("observed"), network(), toy_model()
-    booth = Booth(topology, topology.landmarks["5"], recogniser.template, SIZE)
+    booth = Booth(topology, recogniser.template, SIZE)
     faces = seen_faces(folder, recogniser, model, booth, 200)
     with torch.no_grad():
         codes = 0.7 * torch.randn(12, 11, generator=torch.Generator().manual_seed(5))
@@ -69,7 +69,7 @@ def recipe(observed, made=None, views=3, drawn=1.0, length=400):
     faces, photos = observed
     model, topology = toy_model()
     recogniser = network()
-    booth = Booth(topology, topology.landmarks["5"], recogniser.template, SIZE)
+    booth = Booth(topology, recogniser.template, SIZE)
     torch.manual_seed(0)
     made = made or stages(30, 20, 3e-3)
 
@@ -296,7 +296,7 @@ def test_a_model_of_others_takes_the_place_of_the_one_that_ships():
     own = toy.head().topology("base").landmarks["5"].points(toy.head().mean)
     assert np.linalg.norm(points - own, axis=1).max() < 25  # eyes are seen by their corners, not by their irises
     assert points[0, 0] < 0 < points[1, 0] and points[3, 0] < 0 < points[4, 0] and points[0, 1] > points[2, 1] > points[3, 1]
-    booth = Booth(surface, surface.landmarks["5"], network().template, SIZE)
+    booth = Booth(surface, network().template, SIZE)
     found = Genova2018(network(), model, booth, (Stage("both", 1, BOTH, {"decoder": 1e-3}),))
     items = {"features": torch.randn(4, FEATURES), "photo": torch.randn(4, FEATURES), "target": torch.randn(4, FEATURES),
              "identity": torch.randn(4, 6), "albedo": torch.randn(4, 4)}  # fmt: skip

@@ -45,15 +45,15 @@ def test_a_networks_crop_shows_the_five_points_where_it_expects_them(size):
         assert bright[int(y), int(x)] > 120
 
 
-def album(tmp_path, count=5, name="a"):
+def album(tmp_path, count=5, name="a", codes=None):
     random = np.random.default_rng(count)
     outline = np.array([[64 + 30 * np.cos(t), 64 + 40 * np.sin(t)] for t in np.linspace(0, 6.2, len(OUTLINE))])
     rows = []
     for person in range(count):
         picture = np.full((128, 128, 3), 40 * person + 20, np.uint8)
         picture[..., 1] = random.integers(0, 255)
-        rows.append((picture, 10 * person, identities.PHOTO, outline))
-        rows += [(picture, 10 * person, identities.MODEL, None)] * 5
+        rows.append(identities.Row(picture, 10 * person, identities.PHOTO, outline))
+        rows += [identities.Row(picture, 10 * person, identities.MODEL, codes=codes and np.full(codes, person))] * 5
     identities.write(tmp_path / f"{name}-0.npz", identities.packed(rows))
     return tmp_path / f"{name}-0.npz"
 
@@ -66,6 +66,15 @@ def test_shards_hold_what_was_written_and_people_of_two_are_different_people(tmp
     for place, value in ((0, 20), (6, 60), (18, 20), (24, 60)):
         assert abs(int(both.picture(place)[64, 64, 0]) - value) < 6
     assert (both.kinds == identities.PHOTO).sum() == 5 and both.outlines[0, 0, 0] == pytest.approx(94, abs=0.1)
+
+
+def test_codes_stay_with_their_pictures_and_are_unknown_elsewhere(tmp_path):
+    kept = identities.read([album(tmp_path, 2, "films"), album(tmp_path, 2, "made", codes=3)])
+    assert kept.codes.shape == (24, 3) and np.isnan(kept.codes[:13]).all() and np.isnan(kept.codes[18]).all()
+    assert (kept.codes[13:18] == 0).all() and (kept.codes[19:] == 1).all()
+    data = identities.Identities(kept, 32, 0, 40)
+    item = next(item for item in map(data.__getitem__, range(40)) if item["person"] == 3)
+    assert np.isnan(item["codes"][0]).all() and (item["codes"][1] == 1).all()  # of the photo, and of the render
 
 
 def test_a_damaged_shard_and_no_shard_are_named(tmp_path):
@@ -100,7 +109,7 @@ def test_an_item_has_a_photo_and_a_render_of_its_person_where_there_are_both(tmp
 def drawn(kinds, **shares):
     """How often each person is drawn whose pictures are of these kinds."""
     picture = np.full((128, 128, 3), 100, np.uint8)
-    rows = [(picture, person, kind, None) for person, own in enumerate(kinds) for kind in own]
+    rows = [identities.Row(picture, person, kind) for person, own in enumerate(kinds) for kind in own]
     data = identities.Identities(identities.Album(**identities.packed(rows)), 48, 3, 150, **shares)
     return np.bincount([data[i]["person"] for i in range(150)], minlength=len(kinds)) / 150
 

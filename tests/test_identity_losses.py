@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from likeness.losses.batch import whole
-from likeness.losses.distribution import batch_distribution, standard_normal_moments
+from likeness.losses.distribution import batch_distribution, correlation, standard_normal_moments
 from likeness.losses.identity import unlikeness, unlikeness_of_views
 from likeness.losses.parameter import code_distance
 
@@ -51,6 +51,17 @@ def test_moments_are_those_of_the_paper():
     both = standard_normal_moments(code) + standard_normal_moments(other)
     torch.testing.assert_close(batch_distribution(code, other), both)
     assert torch.autograd.gradcheck(standard_normal_moments, code.requires_grad_())
+
+
+def test_numbers_that_repeat_one_another_cost_and_others_hardly_do():
+    own = normal(400, 6)
+    assert correlation(own).item() == pytest.approx(5 / 400, rel=0.6)
+    assert correlation(own[:, :1].expand(-1, 6)).item() == pytest.approx(5 * own[:, 0].var().item() ** 2)
+    by_hand = (np.cov(own.numpy().T) ** 2).sum() - (own.numpy().var(0, ddof=1) ** 2).sum()
+    assert correlation(own + 3).item() == pytest.approx(by_hand / 6)
+    assert torch.autograd.gradcheck(correlation, normal(5, 3).requires_grad_())
+    with pytest.raises(ValueError, match="two at least"):
+        correlation(own[:1])
 
 
 def test_a_batch_as_it_should_be_costs_nothing_however_unusual_one_face_is():

@@ -96,7 +96,7 @@ def shard(folder: Path, name: str, people=8):
         for shot in range(6):
             light = np.tensordot(random.normal(0, 1.2, 3), others, 1)
             picture = np.clip(128 + own[person] + light + random.normal(0, 4, (128, 128, 3)), 0, 255)
-            rows.append((picture.astype(np.uint8), person, identities.MODEL if shot else identities.PHOTO, None))
+            rows.append(identities.Row(picture.astype(np.uint8), person, identities.MODEL if shot else identities.PHOTO))
     identities.write(folder / f"{name}-00000.npz", identities.packed(rows))
     return folder / f"{name}-00000.npz"
 

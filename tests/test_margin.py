@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from likeness.data.identities import MODEL, PHOTO, SIDE, Album, Identities, packed
+from likeness.data.identities import MODEL, PHOTO, SIDE, Album, Identities, Row, packed
 from likeness.encoders.recognition.small import IdentityNetwork
 from likeness.losses.margin import additive_margin, contrast, cosines
 from likeness.recipes.identity import Identity
@@ -63,10 +63,11 @@ def colours(people=6, shots=4):
     """An album in which each person is a colour, half of them with photos."""
     random, rows = np.random.default_rng(0), []
     for person in range(people):
-        tone = random.integers(30, 220, 3)
+        tone, codes = random.integers(30, 220, 3), random.standard_normal(5)
         for shot in range(shots):
             picture = np.clip(tone + random.normal(0, 4, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
-            rows.append((picture, person, PHOTO if person % 2 and shot == 0 else MODEL, None))
+            kind = PHOTO if person % 2 and shot == 0 else MODEL
+            rows.append(Row(picture, person, kind, codes=codes if kind == MODEL else None))
     return Album(**packed(rows))
 
 
@@ -78,7 +79,8 @@ def recipe_maker():
         torch.manual_seed(3)
         network = IdentityNetwork("mobilenetv3-small", 40, 16)
         data = {name: Identities(album, 40, seed, 16 * n) for seed, (name, n) in enumerate(zip(("softmax", "margin"), steps))}
-        return Identity(network, data["softmax"].count, steps, 3e-3, data)
+        grams = {"shape": torch.diag(torch.tensor([3.0, 1, 1])), "colour": torch.eye(2)}
+        return Identity(network, data["softmax"].count, steps, 3e-3, data, grams)
 
     return make
 
@@ -88,7 +90,10 @@ def batch_of(recipe, stage, count=8):
     return torch.utils.data.default_collate([data[i] for i in range(count)])
 
 
-@pytest.mark.parametrize("term", ["contrast", "softmax", "margin"])
+HEADS = {"softmax": "directions", "margin": "directions", "shape": "codes", "colour": "codes"}
+
+
+@pytest.mark.parametrize("term", ["contrast", "correlation", "softmax", "margin", "shape", "colour"])
 def test_each_term_alone_reaches_every_group(recipe_maker, term):
     recipe = recipe_maker()
     stage = Stage("alone", 1, {term: 1.0}, {})
@@ -96,9 +101,20 @@ def test_each_term_alone_reaches_every_group(recipe_maker, term):
     assert set(losses) == {term}
     losses[term].backward()
     for name, parameters in recipe.groups().items():
-        if term == "contrast" and name == "directions":
-            continue  # it knows no people by heart
+        if name in ("directions", "codes") and HEADS.get(term) != name:
+            continue  # a head of other terms
         assert sum(float(p.grad.abs().sum()) for p in parameters if p.grad is not None) > 1e-4, name
+
+
+def test_codes_are_read_in_shares_of_what_people_differ_by_and_where_they_are_known(recipe_maker):
+    recipe = recipe_maker()
+    torch.nn.init.zeros_(recipe.codes)
+    unknown = torch.full((1, 5), torch.nan)
+    true = torch.cat([torch.tensor([[2.0, 0, 0, 0, 0], [0, 1, 1, 0, 1]]), unknown])
+    found = recipe._unread(torch.zeros(3, 16), true)
+    assert found["shape"].item() == pytest.approx((4 * 3 / 5 + 2 / 5) / 2) and found["colour"].item() == pytest.approx(0.25)
+    nobody = recipe._unread(torch.zeros(1, 16), unknown)
+    assert nobody["shape"].item() == 0
 
 
 def test_the_margin_costs(recipe_maker):

@@ -102,7 +102,12 @@ def test_each_photo_stands_beside_renders_of_itself_and_nothing_is_drawn_twice(t
     assert sum(len(kind) for kind in kinds) >= 3 + 2 * 3
     for place in np.flatnonzero(album.kinds == identities.PHOTO):
         assert (album.outlines[place] > 0).all() and album.picture(int(place)).std() > 5
+        drawn = album.codes[album.people == album.people[place]]
+        assert (drawn == drawn[:1]).all() or np.isnan(drawn).all()  # of its fit, in photo and renders
+    np.testing.assert_allclose(album.codes[0, :100], 0.7 * np.random.default_rng(2).standard_normal(100), atol=2e-3)
     made = identities.read([root / "out/train/made-up-00000.npz"])
+    assert made.codes.shape == (8, 160) and np.isfinite(made.codes).all()
+    assert (made.codes[0, :100] == made.codes[2, :100]).all() and (made.codes[0, 100:] == made.codes[4, 100:]).all()  # fours
     assert np.bincount(made.people).tolist() == [2] * 4 and (made.kinds == identities.MODEL).all()
     before = shard.stat().st_mtime_ns
     people(config)

@@ -145,7 +145,7 @@ def portraits(rest: Rest, found: System, judge: Any, yaw: float = 0.0, scale: fl
 
     middle = judge.size / 2
     template = middle + scale * (judge.template - middle)
-    booth = Booth(found.topology, found.topology.landmarks["5"], template, judge.size)
+    booth = Booth(found.topology, template, judge.size)
     with torch.no_grad():
         return color.encode(booth.portrait(rest.face, yaw).numpy())
 

@@ -170,4 +170,4 @@ def face_model(path: Path | None, recogniser: Any, colors: Path | None = None) -
         surface, model = topology(outside), Expressionless.outside(outside)
     if "5" not in surface.landmarks:
         raise AssetError(f"{path}: its eyes, nose tip and mouth corners are not known (`landmarks68` in docs/face_models.md)")
-    return model, Booth(surface, surface.landmarks["5"], recogniser.template, recogniser.size)
+    return model, Booth(surface, recogniser.template, recogniser.size)

@@ -131,32 +131,37 @@ def _photographed(config: People, name: str, start: int) -> list:
 
     random, listing = _random(config, name, start), _listing(config, name)
     chosen = range(start, min(start + CHUNK, len(listing.files)))
-    rows = [(*identities.cut(_photo(listing, i), listing.points[i]), i) for i in chosen]
-    rows = [(picture, i, identities.PHOTO, outline) for picture, outline, i in rows]
+    cuts = {i: identities.cut(_photo(listing, i), listing.points[i]) for i in chosen}
     fits = [i for i in charts.frontal(listing) if i in chosen]
     if not fits:
-        return rows
+        return [identities.Row(picture, i, identities.PHOTO, outline) for i, (picture, outline) in cuts.items()]
     model, skins = builtin.load(), albedo.load()
     unwrapper, targets = charts.Unwrapper(model, TEXELS), listing.targets
     parts = [charts.unwrap(unwrapper, listing, i) for i in fits]
-    known = charts.Charts(*(np.stack(values) for values in zip(*parts)), np.array(fits))
-    kept, codes, maps = Painter.of(skins, model, targets["expression"][fits].mean(0), TEXELS)(known)
-    cast, work = casting.Casting(model, skins, *_surroundings(config, random)), []
+    unwrapped = charts.Charts(*(np.stack(values) for values in zip(*parts)), np.array(fits))
+    kept, codes, maps = Painter.of(skins, model, targets["expression"][fits].mean(0), TEXELS)(unwrapped)
+    cast, work, known = casting.Casting(model, skins, *_surroundings(config, random)), [], {}
     for place, code, skin in zip(kept, codes, maps):
         i = fits[place]
         shape, face = targets["identity"][i], targets["expression"][i]
+        known[i] = np.concatenate([shape, code])
         work += [(casting.Part(shape, code, skin, face), i, identities.OWN)] * config.own
         work += [(casting.Part(shape, code, None, face), i, identities.MODEL)] * config.model
+    rows = [identities.Row(picture, i, identities.PHOTO, outline, known.get(i)) for i, (picture, outline) in cuts.items()]
     return rows + _shots(cast, work, random)
 
 
 def _shots(cast, work: list, random) -> list:
     """Rows of an album, of (part, person, kind)."""
+    import numpy as np
+
+    from likeness.data import identities
+
     rows = []
     for first in range(0, len(work), BATCH):
         some = work[first : first + BATCH]
-        for picture, (_, person, kind) in zip(cast.draw([part for part, _, _ in some], random), some):
-            rows.append((picture, person, kind, None))
+        for picture, (part, person, kind) in zip(cast.draw([part for part, _, _ in some], random), some):
+            rows.append(identities.Row(picture, person, kind, codes=np.concatenate([part.identity, part.albedo])))
     return rows
 
 
@@ -195,5 +200,5 @@ def _frames(config: People) -> list:
     rows = []
     for i, person in enumerate(found.people):
         picture, outline = identities.cut(found.picture(i), found.points[i])
-        rows.append((picture, numbers[person], identities.PHOTO, outline))
+        rows.append(identities.Row(picture, numbers[person], identities.PHOTO, outline))
     return rows

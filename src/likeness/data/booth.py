@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from likeness.color import srgb_from_linear
 from likeness.data.lamps import draw_lamps, even_light
-from likeness.encoders.recognition.templates import photo_from_crop
+from likeness.encoders.recognition.templates import DENSE_OF_5, photo_from_crop
 from likeness.geometry.cameras import project, transform_view
 from likeness.geometry.rotation import from_euler
 from likeness.render.render import render
@@ -34,15 +34,14 @@ class Booth(nn.Module):
     """Draws faces of one topology for one recognition network.
 
     Args:
-        topology: Of the faces.
-        five: The points of landmark set "5" on them.
+        topology: Of the faces, which knows its `five_points`.
         template: (5, 2) crop pixels, where the network wants these points.
         size: Pixels along a side of the crop.
     """
 
-    def __init__(self, topology: Topology, five: Embedding, template: Tensor, size: int) -> None:
+    def __init__(self, topology: Topology, template: Tensor, size: int) -> None:
         super().__init__()
-        self.topology, self.size = topology, size
+        self.topology, self.size, five = topology, size, five_points(topology)
         tensors = {
             "triangles": topology.triangles, "corners": five.vertices, "weights": five.weights, "template": template,
         }  # fmt: skip
@@ -102,6 +101,17 @@ class Booth(nn.Module):
         turn, distance = (value.to(face.vertices) for value in self.frontal(len(face.vertices), yaw))
         light = even_light(len(turn), _place(distance))
         return self.draw(face, turn, distance, light, face.vertices.new_full((len(turn), 3), 0.2))
+
+
+def five_points(topology: Topology) -> Embedding:
+    """The five points as they are found in photos, by dense landmarks (`templates.five`), where a topology has those.
+
+    Landmark set "5" has the mouth's corners 1.6 mm from there on the model that ships.
+    """
+    if "dense" not in topology.landmarks:
+        return topology.landmarks["5"]
+    dense = topology.landmarks["dense"]
+    return Embedding(dense.vertices[list(DENSE_OF_5)], dense.weights[list(DENSE_OF_5)])
 
 
 def _place(distance: Tensor) -> Tensor:

@@ -15,10 +15,11 @@ from likeness import color
 from likeness.assets.albedo import AlbedoModel
 from likeness.assets.builtin import Builtin
 from likeness.data import backgrounds
+from likeness.data.booth import five_points
 from likeness.data.identities import SIDE, template
 from likeness.data.lamps import draw_lamps
 from likeness.data.synthetic import draw_expression, draw_light
-from likeness.encoders.recognition.templates import DENSE_OF_5, photo_from_crop
+from likeness.encoders.recognition.templates import photo_from_crop
 from likeness.geometry import cameras
 from likeness.geometry.rotation import from_euler
 from likeness.models.albedo import AlbedoDecoder
@@ -61,8 +62,7 @@ class Casting:
     def __init__(self, model: Builtin, albedo: AlbedoModel, fitted: np.ndarray, surroundings: Sequence[np.ndarray]) -> None:
         self.topology = model.topology("base")
         self.shapes, self.colours = LinearModel.of(model), AlbedoDecoder(albedo, self.topology)
-        dense = self.topology.landmarks["dense"]  # the corners of the mouth as they are found in photos
-        self.mean, self.modes = (dense.points(shape)[..., list(DENSE_OF_5), :] for shape in (model.mean, model.identity))
+        self.mean, self.modes = (five_points(self.topology).points(shape) for shape in (model.mean, model.identity))
         self.fitted, self.surroundings = fitted, list(surroundings)
 
     def draw(self, parts: Sequence[Part], random: np.random.Generator) -> np.ndarray:

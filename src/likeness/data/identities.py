@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ SIDE, ROOM = 128, 1.3
 PHOTO, OWN, MODEL = 0, 1, 2
 """Kinds of pictures: a photo; a render with the skin unwrapped from a photo; a render of codes alone."""
 QUALITY = 92
-FIELDS = ("pictures", "ends", "people", "kinds", "outlines")
+FIELDS = ("pictures", "ends", "people", "kinds", "outlines", "codes")
 GREY, BEHIND = 0.08, 0.3
 """Shares of pictures without colour, and of photos whose surroundings are exchanged."""
 JITTER = (0.015, 0.04, 0.05)
@@ -59,6 +60,7 @@ class Album:
         people: (n,) int64 from 0, who it shows.
         kinds: (n,) uint8, `PHOTO`, `OWN` or `MODEL`.
         outlines: (n, 36, 2) float16 px, the face's outline in photos, zeros in renders.
+        codes: (n, C) float16, shape and colour of the person in the codes of a face model; NaN where they are not known.
     """
 
     pictures: np.ndarray
@@ -66,6 +68,7 @@ class Album:
     people: np.ndarray
     kinds: np.ndarray
     outlines: np.ndarray
+    codes: np.ndarray
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -76,15 +79,27 @@ class Album:
         return cv2.cvtColor(cv2.imdecode(self.pictures[start : int(self.ends[i])], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def packed(rows: Sequence[tuple[np.ndarray, int, int, np.ndarray | None]]) -> dict[str, np.ndarray]:
-    """Arrays of an album, of (picture, person, kind, outline or None) rows."""
+class Row(NamedTuple):
+    """A picture to be put into an album; see there."""
+
+    picture: np.ndarray
+    person: int
+    kind: int
+    outline: np.ndarray | None = None
+    codes: np.ndarray | None = None
+
+
+def packed(rows: Sequence[Row]) -> dict[str, np.ndarray]:
+    """Arrays of an album."""
     how = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-    files = [cv2.imencode(".jpg", cv2.cvtColor(row[0], cv2.COLOR_RGB2BGR), how)[1].ravel() for row in rows]
+    files = [cv2.imencode(".jpg", cv2.cvtColor(row.picture, cv2.COLOR_RGB2BGR), how)[1].ravel() for row in rows]
     nothing = np.zeros((len(OUTLINE), 2))
+    unknown = np.full(max((len(row.codes) for row in rows if row.codes is not None), default=0), np.nan)
     return {
         "pictures": np.concatenate(files), "ends": np.cumsum([len(file) for file in files]),
-        "people": np.array([row[1] for row in rows], np.int64), "kinds": np.array([row[2] for row in rows], np.uint8),
-        "outlines": np.array([nothing if row[3] is None else row[3] for row in rows], np.float16),
+        "people": np.array([row.person for row in rows], np.int64), "kinds": np.array([row.kind for row in rows], np.uint8),
+        "outlines": np.array([nothing if row.outline is None else row.outline for row in rows], np.float16),
+        "codes": np.array([unknown if row.codes is None else row.codes for row in rows], np.float16),
     }  # fmt: skip
 
 
@@ -116,11 +131,15 @@ def read(paths: Sequence[Path]) -> Album:
         shard["ends"] = shard["ends"] + end
         end, people = int(shard["ends"][-1]), int(shard["people"].max()) + 1
         shards.append(shard)
+    width = max(shard["codes"].shape[1] for shard in shards)
+    for shard in shards:
+        shard["codes"] = np.pad(shard["codes"], ((0, 0), (0, width - shard["codes"].shape[1])), constant_values=np.nan)
     return Album(*(np.concatenate([shard[key] for shard in shards]) for key in FIELDS))
 
 
 class Identities:
-    """Spoiled crops of an album's people as a data set: `image` (2, S, S, 3) uint8 sRGB, two pictures of `person`.
+    """Spoiled crops of an album's people as a data set: `image` (2, S, S, 3) uint8 sRGB, two pictures of `person`, and their
+    `codes` (2, C) float32, NaN where unknown.
 
     Item i depends on (seed, i) alone: first the person is drawn, then a photo and a render of theirs, or two pictures of
     one kind where there is no other.
@@ -152,8 +171,9 @@ class Identities:
         random = np.random.default_rng((self.seed, i))
         group = self.groups[int(np.searchsorted(self.chances, random.random()))]
         person = int(group[random.integers(len(group))])
-        crops = [self._crop(row, random) for row in self._two(self.rows[person], random)]
-        return {"image": np.stack(crops), "person": np.int64(person)}
+        two = list(self._two(self.rows[person], random))
+        crops = [self._crop(row, random) for row in two]
+        return {"image": np.stack(crops), "person": np.int64(person), "codes": self.album.codes[two].astype(np.float32)}
 
     def _two(self, rows: np.ndarray, random: np.random.Generator) -> tuple[int, int]:
         """Two of a person's pictures: a photo and a render where there are both, else any two, or the only one twice."""

@@ -32,3 +32,23 @@ def standard_normal_moments(code: torch.Tensor) -> torch.Tensor:
 def batch_distribution(*codes: torch.Tensor) -> torch.Tensor:
     """The same for several codes at once, such as shape and texture (Genova et al. 2018, eq. 5): the sum."""
     return sum(standard_normal_moments(code) for code in codes)
+
+
+def correlation(answers: torch.Tensor) -> torch.Tensor:
+    """How much the numbers of an answer repeat one another over a batch: else a network may tell people apart by few of them.
+
+    Bardes et al. 2022, "VICReg: variance-invariance-covariance regularization for self-supervised learning", eq. 4: the sum
+    of squared covariances of two different numbers, divided by how many numbers there are.
+
+    Args:
+        answers: (B, F), of about unit variance.
+
+    Returns:
+        A scalar; (F - 1) / B at its least expectation, which is of independent numbers, and F - 1 where all are the same.
+    """
+    answers = whole(answers)
+    if len(answers) < 2:
+        raise ValueError(f"the covariance of {len(answers)} answer; a batch needs two at least")
+    centred = answers - answers.mean(0)
+    covariance = centred.T @ centred / (len(answers) - 1)
+    return (covariance.square().sum() - covariance.diagonal().square().sum()) / answers.shape[1]

@@ -61,6 +61,16 @@ class AlbedoDecoder(nn.Module):
         return decoded(unfold(self.half_mean + even, 1) + unfold(odd, -1))
 
 
+def colour_gram(model: AlbedoModel) -> np.ndarray:
+    """Quadratic form (K, K) of a colour's mean squared error over the chart, by codes: sRGB-encoded, before it is clipped.
+
+    `(a - b) @ gram @ (a - b)` is the mean over texels and channels of the squared difference between a and b.
+    """
+    half = model.half_modes.reshape(model.codes, -1).astype(np.float32)
+    alike = model.symmetry[:, None] == model.symmetry[None]  # the others' products cancel between the two halves
+    return half @ half.T * alike / half.shape[1]
+
+
 def _at_vertices(maps, topology: Topology) -> np.ndarray:
     """Maps (S, S, C), one after the other, at the vertices: (n, V, C) float32."""
     result, read = [], None
