@@ -99,7 +99,8 @@ SOURCES: dict[str, Source] = {
     "scikit-image": Source("Sample pictures of scikit-image", "see its data/README", "https://scikit-image.org"),
 }  # fmt: skip
 """What was learned from. Photographs are not redistributed; the ICT digest is of its archive form, not of a checkout."""
-_PHOTOS = ("sfhq", "stylegan", "gan", "officials")
+PHOTO_SETS = ("sfhq", "stylegan", "gan", "officials")
+"""Photo sets from which weights that ship may be learned, all of them by default. `gan` states no licence."""
 
 READABLE: dict[str, Readable] = {
     "ict": Readable(
@@ -140,37 +141,37 @@ READABLE: dict[str, Readable] = {
 SHIPPED: dict[str, Shipped] = {
     "face model": Shipped(
         "assets/builtin.safetensors", "shape, expression, topology, regions", "Apache-2.0, with ICT's MIT notice",
-        ("ict", "mediapipe", *_PHOTOS), "likeness build",
+        ("ict", "mediapipe", *PHOTO_SETS), "likeness build",
     ),
     "albedo model": Shipped(
         "assets/albedo.safetensors", "diffuse albedo of skin from photos; specular albedo, authored", "Apache-2.0",
-        ("ict", "mediapipe", *_PHOTOS), "likeness train albedo",
+        ("ict", "mediapipe", *PHOTO_SETS), "likeness train albedo",
     ),
     "dense landmarks": Shipped(
         "assets/correspondence.safetensors", "where 478 landmarks lie on the face", "Apache-2.0, with ICT's MIT notice",
-        ("ict", "mediapipe", *_PHOTOS), "likeness train landmarks",
+        ("ict", "mediapipe", *PHOTO_SETS), "likeness train landmarks",
     ),
     "face finder": Shipped(
-        "runtime/finder.onnx", "photo to boxes and roll", "Apache-2.0", (*_PHOTOS, "scikit-image"), "likeness train finder",
+        "runtime/finder.onnx", "photo to boxes and roll", "Apache-2.0", (*PHOTO_SETS, "scikit-image"), "likeness train finder",
     ),
     "regressor": Shipped(
-        "runtime/regressor.onnx", "crop to codes, pose and camera", "Apache-2.0", ("ict", "mediapipe", *_PHOTOS),
+        "runtime/regressor.onnx", "crop to codes, pose and camera", "Apache-2.0", ("ict", "mediapipe", *PHOTO_SETS),
         "likeness train regressor",
     ),
     "skin colours": Shipped(
-        "photos/skin.safetensors", "which colours are skin", "Apache-2.0", ("ict", "mediapipe", *_PHOTOS), "likeness train skin",
+        "photos/skin.safetensors", "which colours are skin", "Apache-2.0", ("ict", "mediapipe", *PHOTO_SETS), "likeness train skin",
     ),
     "regressor's errors": Shipped(
-        "fit/photo/regressor.safetensors", "how far the regressor's answers are off, on renders", "Apache-2.0", ("ict", *_PHOTOS),
+        "fit/photo/regressor.safetensors", "how far the regressor's answers are off, on renders", "Apache-2.0", ("ict", *PHOTO_SETS),
         "likeness train trust",
     ),
     "landmark network": Shipped(
-        "runtime/points.onnx", "crop to 478 landmarks and how sure each is", "Apache-2.0", ("ict", "mediapipe", *_PHOTOS),
+        "runtime/points.onnx", "crop to 478 landmarks and how sure each is", "Apache-2.0", ("ict", "mediapipe", *PHOTO_SETS),
         "likeness train points",
     ),
     "identity network": Shipped(
         "encoders/recognition/identity.safetensors", "crop to a vector that tells people apart, for losses", "Apache-2.0",
-        ("ict", "mediapipe", *_PHOTOS, "scikit-image"), "likeness train identity",
+        ("ict", "mediapipe", *PHOTO_SETS, "scikit-image"), "likeness train identity",
     ),
     "base decoder": Shipped(
         "runtime/decoder-base.onnx", "codes to vertices, normals and pixels", "Apache-2.0", ("ict",),
@@ -181,11 +182,11 @@ SHIPPED: dict[str, Shipped] = {
     ),
     "Genova et al. 2018": Shipped(
         "runtime/systems/genova2018.onnx", "the paper's system (--system genova2018): aligned crop to shape and albedo of a face at rest",
-        "Apache-2.0, with ICT's MIT notice", ("ict", "mediapipe", *_PHOTOS), "likeness train genova2018 --export",
+        "Apache-2.0, with ICT's MIT notice", ("ict", "mediapipe", *PHOTO_SETS), "likeness train genova2018 --export",
     ),
     "Tewari et al. 2018": Shipped(
         "runtime/systems/tewari2018.onnx", "the paper's system (--system tewari2018): crop to two levels of a face, pose and light",
-        "Apache-2.0, with ICT's MIT notice", ("ict", "mediapipe", *_PHOTOS), "likeness train tewari2018 --export",
+        "Apache-2.0, with ICT's MIT notice", ("ict", "mediapipe", *PHOTO_SETS), "likeness train tewari2018 --export",
     ),
 }  # fmt: skip
 """Every file of numbers in the package. The face model's photographs decide only where its dense landmarks lie."""

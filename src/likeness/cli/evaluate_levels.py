@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
+from likeness.assets.catalogue import PHOTO_SETS
 from likeness.cli.protocols import finish
 from likeness.cli.train import data_folder
 from likeness.cli.trained import Made, crops, listings, tewari_recipe, to_show
@@ -32,7 +33,7 @@ class EvaluateLevels:
     made: Annotated[Made, tyro.conf.arg(name="")] = field(default_factory=Made)
     data: Path | None = None
     """Data folder; by default LIKENESS_DATA."""
-    sets: tuple[str, ...] = ("sfhq", "stylegan", "gan", "officials")
+    sets: tuple[str, ...] = PHOTO_SETS
     """Photo sets, or video_frames."""
     split: Literal["validation", "test"] = "validation"
     """Choose on validation, open test to report."""

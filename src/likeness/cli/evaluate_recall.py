@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import tyro
 
+from likeness.assets.catalogue import PHOTO_SETS
 from likeness.cli.protocols import finish
 from likeness.cli.train import data_folder
 from likeness.cli.trained import Made, Rest, System, listings, parts, picture, system, to_show
@@ -43,7 +44,7 @@ class EvaluateRecall:
     made: Annotated[Made, tyro.conf.arg(name="")] = field(default_factory=Made)
     data: Path | None = None
     """Data folder; by default LIKENESS_DATA."""
-    sets: tuple[str, ...] = ("sfhq", "stylegan", "gan", "officials")
+    sets: tuple[str, ...] = PHOTO_SETS
     """Photo sets, or video_frames; all photos of a run are candidates together."""
     split: Literal["validation", "test"] = "validation"
     """Choose on validation, open test to report."""

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import tyro
 
+from likeness.assets.catalogue import PHOTO_SETS
 from likeness.cli.train import data_folder
 from likeness.errors import AssetError, UsageError
 from likeness.train.settings import Settings
 
-SETS = ("sfhq", "stylegan", "gan", "officials")
 SETTINGS = Settings(
     batch=128, workers=0, warmup=100, clip=10.0, average=0.995, save_every=200, log_every=25, pictures_every=250
 )
@@ -26,7 +26,7 @@ class Genova2018:
     """Folder for the checkpoint, the log and the pictures."""
     data: Path | None = None
     """Data folder that holds photos/; by default LIKENESS_DATA."""
-    sets: tuple[str, ...] = SETS
+    sets: tuple[str, ...] = PHOTO_SETS
     """Photo sets to learn from. gan states no licence: leave it out here to do without it."""
     recogniser: str = "likeness"
     """The frozen recognition network: likeness, facenet, arcface or vggface."""

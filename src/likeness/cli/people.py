@@ -8,6 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
+from likeness.assets.catalogue import PHOTO_SETS
 from likeness.cli.train import data_folder
 
 CHUNK = 200
@@ -30,7 +31,7 @@ class People:
     """Folder of fits made by `likeness label`."""
     data: Path | None = None
     """Data folder that holds photos/; by default LIKENESS_DATA."""
-    sets: tuple[str, ...] = ("sfhq", "stylegan", "gan", "officials")
+    sets: tuple[str, ...] = PHOTO_SETS
     """Photo sets; each photo is a person. gan states no licence: leave it out here to do without it. None: made-up people alone."""
     split: Literal["train", "validation", "test"] = "train"
     """Photos of this split, and made-up people of its own."""

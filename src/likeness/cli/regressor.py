@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import tyro
 
+from likeness.assets.catalogue import PHOTO_SETS
 from likeness.cli.train import data_folder
 from likeness.errors import AssetError, UsageError
 from likeness.train.settings import Settings
 
-SETS = ("sfhq", "stylegan", "gan", "officials")
 SETTINGS = Settings(batch=64, seed=1, warmup=200, clip=5.0, average=0.998, save_every=250, log_every=25)
 LICENCE = "Apache-2.0; face model derived from ICT Face Model Light (MIT)"
 
@@ -50,7 +50,7 @@ class Training:
     """Folder for the checkpoint and the log; an interrupted run is resumed from it."""
     data: Path | None = None
     """Data folder that holds photos/ and ict/; by default LIKENESS_DATA."""
-    sets: tuple[str, ...] = SETS
+    sets: tuple[str, ...] = PHOTO_SETS
     """Photo sets to learn from. gan states no licence: leave it out here to do without it."""
     steps: int = 4000
     """Steps of the schedule."""

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from likeness.assets.catalogue import PHOTO_SETS
+
 
 @dataclass(frozen=True)
 class TrainSkin:
@@ -17,7 +19,7 @@ class TrainSkin:
     """Folder of fits, one archive for each set."""
     data: Path | None = None
     """Data folder that holds photos/; by default LIKENESS_DATA."""
-    sets: tuple[str, ...] = ("sfhq", "stylegan", "gan", "officials")
+    sets: tuple[str, ...] = PHOTO_SETS
     """Photo sets to learn from. gan states no licence: leave it out here to do without it."""
     photos: int = 700
     """At most so many of each set."""
@@ -41,7 +43,7 @@ class EvaluateSkin:
     """Data folder that holds photos/; by default LIKENESS_DATA."""
     split: str = "test"
     """test or validation."""
-    sets: tuple[str, ...] = ("sfhq", "stylegan", "gan", "officials")
+    sets: tuple[str, ...] = PHOTO_SETS
     """Photo sets to measure on."""
     limit: int = 100
     """At most so many photos of a set."""

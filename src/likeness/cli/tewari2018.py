@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from likeness.assets.catalogue import PHOTO_SETS
 from likeness.cli.train import data_folder
 from likeness.errors import AssetError, UsageError
 from likeness.train.settings import Settings
-
-SETS = ("sfhq", "stylegan", "gan", "officials")
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Tewari2018:
     """Folder for the checkpoint and the log."""
     data: Path | None = None
     """Data folder that holds photos/; by default LIKENESS_DATA."""
-    sets: tuple[str, ...] = SETS
+    sets: tuple[str, ...] = PHOTO_SETS
     """Photo sets to learn from. gan states no licence: leave it out here to do without it."""
     backbone: str = "mobilenet-places"
     """Of `encoders.backbones`: alexnet as in the paper, resnet18, resnet50, mobilenetv3-small, mobilenetv3-large."""

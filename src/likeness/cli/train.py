@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from likeness.assets.catalogue import PHOTO_SETS
 from likeness.errors import AssetError
 from likeness.train.settings import Settings
 
@@ -33,7 +34,7 @@ class Finder:
     """Folder for the checkpoint and the log."""
     data: Path | None = None
     """Data folder that holds photos/; by default LIKENESS_DATA."""
-    sets: tuple[str, ...] = field(default=("sfhq", "stylegan", "gan", "officials"))
+    sets: tuple[str, ...] = PHOTO_SETS
     """Photo sets to learn from. gan states no licence: leave it out here to do without it."""
     small_steps: int = 5500
     """Steps on scenes of mostly upright heads."""

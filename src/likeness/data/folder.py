@@ -20,8 +20,6 @@ from likeness.errors import AssetError
 from likeness.photos.crop import similarity
 from likeness.photos.detect import face_frame
 
-SETS = ("sfhq", "stylegan", "gan", "officials")
-"""Photo sets from which weights that ship may be learned. `gan` states no licence."""
 MARGIN, SIDE = 2.0, 224
 """A kept cut-out is this many box sides wide, and this many pixels: room for jitter, finer than what a network sees."""
 EDGES = (cv2.BORDER_CONSTANT, cv2.BORDER_REFLECT_101, cv2.BORDER_REPLICATE)
