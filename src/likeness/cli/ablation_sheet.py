@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from likeness.cli.evaluate_recall import EvaluateRecall, aligned_photos, portraits
-from likeness.cli.train import data_folder
-from likeness.cli.trained import listings, system, to_show
+from likeness.cli.trained import system
 from likeness.errors import UsageError
 
 
@@ -30,8 +29,7 @@ def write(path: Path, recalls: Mapping[str, EvaluateRecall], rows: int = 6) -> N
     if not recalls:
         raise UsageError(f"{path}: no variant is trained yet")
     first = next(iter(recalls.values()))
-    judge, names = load(first.judge, first.judge_weights), to_show(first.sets)
-    chosen = listings(data_folder(first.data), names, first.split, -(-rows // len(names)))
+    judge, chosen = load(first.judge, first.judge_weights), first.on_sheet(rows)
     columns = [[photo for listing, *_ in chosen for photos in aligned_photos(listing, judge) for photo in photos]]
     for recall in recalls.values():
         found = system(recall.checkpoint, recall.made)

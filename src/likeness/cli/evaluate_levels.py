@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import tyro
 
-from likeness.assets.catalogue import PHOTO_SETS
 from likeness.cli.protocols import finish
-from likeness.cli.train import data_folder
-from likeness.cli.trained import Made, crops, listings, tewari_recipe, to_show
+from likeness.cli.trained import Measurement, crops, tewari_recipe
 from likeness.evaluate.scores import Measured, collect
 
 WAYS = ("vertices", "pixels", "skin")
@@ -22,7 +20,7 @@ that look like skin, so that hair, hands and glasses before the face do not coun
 
 
 @dataclass(frozen=True)
-class EvaluateLevels:
+class EvaluateLevels(Measurement):
     """Photometric error of both levels, RGB in [0, 1], each pixel or vertex counted for both or for none.
 
     Tewari et al. 2018, fig. 11. Photos are placed by their given landmarks.
@@ -30,21 +28,8 @@ class EvaluateLevels:
 
     checkpoint: tyro.conf.Positional[Path]
     """Of `likeness train tewari2018`."""
-    made: Annotated[Made, tyro.conf.arg(name="")] = field(default_factory=Made)
-    data: Path | None = None
-    """Data folder; by default LIKENESS_DATA."""
-    sets: tuple[str, ...] = PHOTO_SETS
-    """Photo sets, or video_frames."""
-    split: Literal["validation", "test"] = "validation"
-    """Choose on validation, open test to report."""
-    photos: int = 10000
-    """At most so many of a set."""
     sheet: Path | None = None
     """Write a picture, .png or .jpg: photo, both levels over it, their albedo and their shape; sfhq and stylegan only."""
-    rows: int = 8
-    """Photos on the sheet."""
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report")
-    """Folder for scores.csv and report.json."""
 
 
 def evaluate_levels(config: EvaluateLevels) -> int:
@@ -55,7 +40,7 @@ def evaluate_levels(config: EvaluateLevels) -> int:
 
     torch.set_num_threads(1)
     recipe, rows = tewari_recipe(config.checkpoint, config.made), {}
-    for listing, *_ in listings(data_folder(config.data), config.sets, config.split, config.photos):
+    for listing, *_ in config.measured():
         names = iter(f"{listing.name}/{file}" for file in listing.files)
         for batch in crops(listing):
             rows |= {next(names): row for row in errors(recipe, batch)}
@@ -112,8 +97,8 @@ def write_sheet(config: EvaluateLevels, recipe: Any) -> None:
     from likeness.cli.sheets import write
 
     captions = ("photo", "base", "final", "albedo: base", "final", "shape: base", "final")
-    rows, sets = [], to_show(config.sets)
-    for listing, *_ in listings(data_folder(config.data), sets, config.split, -(-config.rows // len(sets))):
+    rows = []
+    for listing, *_ in config.on_sheet(config.rows):
         for batch in crops(listing):
             with torch.no_grad():
                 drawn = color.encode(recipe.pictures(batch).numpy())

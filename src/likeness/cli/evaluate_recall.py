@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tyro
 
 from likeness.assets.catalogue import PHOTO_SETS
 from likeness.cli.protocols import finish
-from likeness.cli.train import data_folder
-from likeness.cli.trained import Made, Rest, System, listings, parts, picture, system, to_show
+from likeness.cli.trained import Measurement, Rest, System, parts, picture, system
 from likeness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,34 +26,21 @@ SHRUNK = 0.85
 
 
 @dataclass(frozen=True)
-class EvaluateRecall:
+class EvaluateRecall(Measurement):
     """Draw faces at rest in one camera and one light, and ask a second recognition network whose photos are most like them.
 
     Genova et al. 2018, sec. 4.3 and 4.4. Photo sets show everybody once; with video_frames there are several pictures of a
     person, so that also "to same", "to different" and recall without the own photo mean something.
     """
 
-    checkpoint: tyro.conf.Positional[Path]
-    """Of `likeness train genova2018` or `tewari2018`."""
     judge: str = "likeness"
     """The network that judges, by the name that `likeness embed` knows. It must not have been part of the training."""
     judge_weights: Path | None = None
     """Its file."""
-    made: Annotated[Made, tyro.conf.arg(name="")] = field(default_factory=Made)
-    data: Path | None = None
-    """Data folder; by default LIKENESS_DATA."""
     sets: tuple[str, ...] = PHOTO_SETS
     """Photo sets, or video_frames; all photos of a run are candidates together."""
-    split: Literal["validation", "test"] = "validation"
-    """Choose on validation, open test to report."""
-    photos: int = 10000
-    """At most so many of a set."""
     sheet: Path | None = None
     """Write a picture, .png or .jpg: photo, the face from the front, turned; sfhq and stylegan only."""
-    rows: int = 8
-    """Photos on the sheet."""
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report")
-    """Folder for scores.csv and report.json."""
 
 
 def evaluate_recall(config: EvaluateRecall) -> int:
@@ -73,7 +58,7 @@ def evaluate_recall(config: EvaluateRecall) -> int:
     if found.recogniser is not None and same(found.recogniser, judge):
         raise UsageError("--judge is the network that the recipe was trained with: it cannot judge; name another")
     seen, drawn, codes, names, people, scenes = [], [], [], [], [], []
-    for listing, persons, places in listings(data_folder(config.data), config.sets, config.split, config.photos):
+    for listing, persons, places in config.measured():
         seen.append(looks(listing, judge))
         for rest in found.rest(listing):
             drawn.append(answers(judge, portraits(rest, found, judge)))
@@ -155,8 +140,8 @@ def write_sheet(config: EvaluateRecall, found: System, judge: Any) -> None:
     """Photo, face from the front, face turned, for a few photos that may be shown."""
     from likeness.cli.sheets import write
 
-    rows, sets = [], to_show(config.sets)
-    for listing, *_ in listings(data_folder(config.data), sets, config.split, -(-config.rows // len(sets))):
+    rows = []
+    for listing, *_ in config.on_sheet(config.rows):
         photos = itertools.chain.from_iterable(aligned_photos(listing, judge))
         for rest in found.rest(listing):
             drawn = (portraits(rest, found, judge, yaw, SHRUNK) for yaw in (0.0, TURN))

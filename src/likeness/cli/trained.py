@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+import tyro
 
+from likeness.assets.catalogue import PHOTO_SETS
+from likeness.cli.train import data_folder
 from likeness.errors import AssetError, UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +43,41 @@ class Made:
     """tewari2018: the encoder."""
     level: Literal["base", "final"] = "final"
     """tewari2018: which of its faces is measured where one is."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the commands have in common that measure a trained recipe on photos.
+
+    Attributes are the options of the command line.
+    """
+
+    checkpoint: tyro.conf.Positional[Path]
+    """Of `likeness train genova2018` or `tewari2018`."""
+    made: Annotated[Made, tyro.conf.arg(name="")] = field(default_factory=Made)
+    data: Path | None = None
+    """Data folder; by default LIKENESS_DATA."""
+    sets: tuple[str, ...] = PHOTO_SETS
+    """Photo sets, or video_frames."""
+    split: Literal["validation", "test"] = "validation"
+    """Choose on validation, open test to report."""
+    photos: int = 10000
+    """At most so many of a set."""
+    sheet: Path | None = None
+    """Write a picture, .png or .jpg; sfhq and stylegan only."""
+    rows: int = 8
+    """Photos on the sheet."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report")
+    """Folder for scores.csv and report.json."""
+
+    def measured(self) -> list[Shown]:
+        """The photos of the run."""
+        return listings(data_folder(self.data), self.sets, self.split, self.photos)
+
+    def on_sheet(self, rows: int) -> list[Shown]:
+        """So many photos or a few more, evenly from those of the sets that may be shown; from all such where none may."""
+        sets = tuple(name for name in self.sets if name in SHOWN) or SHOWN
+        return listings(data_folder(self.data), sets, self.split, -(-rows // len(sets)))
 
 
 class Rest(NamedTuple):
@@ -194,11 +232,6 @@ def crops(listing: Listing, confidence: np.ndarray | None = None) -> Iterator[di
     data = LandmarkedCrops(Photos([listing]), [listing.name], 0, 0, confidence, plain=True)
     for rows in parts(len(data)):
         yield default_collate([data[i] for i in rows])
-
-
-def to_show(sets: Sequence[str]) -> tuple[str, ...]:
-    """Those of the sets whose pictures may be shown; all such sets where these are none of them."""
-    return tuple(name for name in sets if name in SHOWN) or SHOWN
 
 
 def parts(count: int) -> Iterator[range]:
