@@ -9,14 +9,16 @@ from conftest import draw_photo, encode
 from PIL import Image
 from test_synthesis import SURFACE
 
+from likeness.assets import builtin
 from likeness.cli.fit import Fit, Fitter, fit, read_landmarks
-from likeness.errors import OutputError, PhotoError, UsageError
+from likeness.errors import AssetError, OutputError, PhotoError, UsageError
 from likeness.export.codes import from_bytes
 from likeness.fit.photo import observe as watching
 from likeness.fit.photo.evidence import gather, inside
 from likeness.fit.photo.result import FIT_FILES
 from likeness.fit.photo.synthesis import STEPS
 from likeness.geometry.cameras import project
+from likeness.runtime.landmarks import Landmarker
 from likeness.runtime.reconstruct import System
 from likeness.types import Landmarks, View
 
@@ -80,6 +82,12 @@ def test_options_out_of_range_are_refused(run, options, kind, tmp_path):
     with pytest.raises(kind):
         run("a.png", **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_fit_does_not_go_on_without_its_landmark_network(tmp_path, monkeypatch):
+    monkeypatch.setattr("likeness.runtime.landmarks.shipped", lambda: Landmarker(tmp_path / "points.onnx"))
+    with pytest.raises(AssetError, match="points.onnx: no such file"):
+        Fitter.shipped(SimpleNamespace(model=builtin.load()))
 
 
 def test_landmarks_belong_to_one_photo(run, tmp_path):

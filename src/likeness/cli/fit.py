@@ -15,7 +15,7 @@ import tyro
 
 from likeness.cli import inputs
 from likeness.cli.reconstruct import batch, check_formats, check_limits, write_faces
-from likeness.errors import AssetError, NoFaceError, PhotoError, UsageError
+from likeness.errors import NoFaceError, PhotoError, UsageError
 from likeness.photos.video import is_clip
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Fitter:
     Attributes:
         system: Finder, regressor, decoder and face model.
         surface: The face model and its albedo, as fits need them.
-        measure: (photo, face) -> landmarks, or None where there is no landmark network.
+        measure: The landmark network, (photo, face) -> landmarks; without it the regressor's own landmarks serve.
         precision: Of the regressor's answers, or None where it is not known.
         known: The person whose every face is, with an identity that no fit changes.
     """
@@ -147,15 +147,10 @@ class Fitter:
         from likeness.assets import albedo, correspondence
         from likeness.fit.photo import trust
         from likeness.fit.photo.surface import Surface
+        from likeness.runtime import landmarks
 
-        try:
-            from likeness.runtime import landmarks
-
-            measure = landmarks.shipped()
-        except AssetError:
-            measure = None
         surface = Surface.of(system.model, albedo.load(), correspondence.read())
-        return cls(system, surface, measure, trust.precision())
+        return cls(system, surface, landmarks.shipped(), trust.precision())
 
     def faces(self, path: Path, config: Fit, given: Landmarks | None, tell: Callable[[str, int, int], None]) -> list[FittedFace]:
         """The faces of one photo, fitted, from left to right."""

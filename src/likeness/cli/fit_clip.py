@@ -61,6 +61,7 @@ def fit_clip(config: FitClip, system: System | None = None, landmarker: Landmark
         LikenessError: One line; nothing has been written then.
     """
     from likeness.photos import video
+    from likeness.runtime import landmarks
     from likeness.runtime.reconstruct import shipped
     from likeness.runtime.write import folders
 
@@ -71,8 +72,8 @@ def fit_clip(config: FitClip, system: System | None = None, landmarker: Landmark
     folder = f"face-{config.face}"
     if not config.overwrite and (place / folder).is_dir():
         raise OutputError(f"{place / folder}: results are there already; add --overwrite to replace them")
-    landmarker = landmarker or (shipped_landmarker() if system is None else None)
-    system = system or shipped("base")
+    if system is None:
+        system, landmarker = shipped("base"), landmarker or landmarks.Landmarker(places=landmarks.PLACES[:LOOKS])
     with _progress() as stage:
         tracked = _follow(config, system, landmarker, stage("following", about.frames))
         if config.face > len(tracked.faces):
@@ -85,13 +86,6 @@ def fit_clip(config: FitClip, system: System | None = None, landmarker: Landmark
             _write(config, motion, system, texture, result)
     show(_summary(config, motion, len(tracked.faces), place / folder, perf_counter() - start))
     return 0
-
-
-def shipped_landmarker() -> Landmarker | None:
-    """The landmark network that ships, if one does; else the regressor's own landmarks serve."""
-    from likeness.runtime import landmarks
-
-    return landmarks.Landmarker(places=landmarks.PLACES[:LOOKS]) if landmarks.MODEL.is_file() else None
 
 
 def _check(config: FitClip) -> None:

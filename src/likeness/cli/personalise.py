@@ -56,10 +56,11 @@ def personalise(config: Personalise, system: System | None = None, measure: Call
     Args:
         config: What to do.
         system: Other parts than those that ship, base level.
-        measure: (photo, face) -> dense landmarks; by default the landmark network that ships, else the regressor's.
+        measure: (photo, face) -> dense landmarks; by default the landmark network that ships.
     """
     from likeness.assets import albedo, correspondence, person
     from likeness.fit.persons.person import learn
+    from likeness.runtime import landmarks
     from likeness.runtime.reconstruct import printable, shipped
     from likeness.runtime.write import write_file
 
@@ -69,7 +70,7 @@ def personalise(config: Personalise, system: System | None = None, measure: Call
     if config.frames < 8:
         raise UsageError(f"--frames is {config.frames}; 8 are the least")
     system = system or shipped("base")
-    frames = _seen(config, system, measure or _measure())
+    frames = _seen(config, system, measure or landmarks.shipped())
     name = printable(config.name or config.inputs[0].stem)
     learned = learn(
         frames, system.model, albedo.load(), correspondence.read(), name, progress=lambda what: show(f"  {what}")
@@ -101,11 +102,10 @@ def summary(worth: Worth) -> dict[str, dict[str, float]]:
     return result
 
 
-def _seen(config: Personalise, system: System, measure: Callable | None) -> list[Frame]:
+def _seen(config: Personalise, system: System, measure: Callable) -> list[Frame]:
     """The person in each picture; pictures without a face are passed by."""
     from likeness.fit.persons.frames import Frame, choose
     from likeness.photos.video import is_clip
-    from likeness.runtime.track import own_landmarks
 
     clips = [path for path in config.inputs if is_clip(path)]
     if clips and len(config.inputs) > 1:
@@ -116,24 +116,12 @@ def _seen(config: Personalise, system: System, measure: Callable | None) -> list
         faces = []
         for face in sorted(system.find(image, config.min_face, None), key=lambda face: -face.side):
             answer = system.encode(image, face)
-            landmarks = own_landmarks(answer, system) if measure is None else measure(image, face)
-            codes = answer.codes
+            codes, landmarks = answer.codes, measure(image, face)
             faces.append(Frame(name, image, codes["identity"], codes["expression"], answer.view, landmarks))
         found += [faces] if faces else []
     if not found:
         raise NoFaceError(f"{config.inputs[0]}: no face was found in any picture")
     return choose(found)
-
-
-def _measure() -> Callable | None:
-    """The landmark network that ships, where there is one."""
-    from likeness.errors import AssetError
-    from likeness.runtime import landmarks
-
-    try:
-        return landmarks.shipped()
-    except AssetError:
-        return None
 
 
 def _photos(config: Personalise) -> list[tuple[str, np.ndarray]]:
