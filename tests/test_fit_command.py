@@ -1,6 +1,7 @@
 """`likeness fit` on toy photos: the files, what they say, and bad input in one line each."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -82,6 +83,16 @@ def test_options_out_of_range_are_refused(run, options, kind, tmp_path):
     with pytest.raises(kind):
         run("a.png", **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_said_of_faces_counts_for_photos_of_one_person_too(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr("likeness.cli.fit_together.together", lambda config: told.append(config) or 0)
+    said = {"max_faces": 2, "min_face": 50.0, "min_score": 0.7, "level": "base", "format": "glb", "overwrite": True}
+    config = Fit((tmp_path,), tmp_path / "out", together=True, **said)
+    assert fit(config) == 0 and {name: getattr(told[0], name) for name in said} == said
+    with pytest.raises(UsageError, match="--max-faces is 0"):
+        fit(replace(config, max_faces=0))
 
 
 def test_a_fit_does_not_go_on_without_its_landmark_network(tmp_path, monkeypatch):

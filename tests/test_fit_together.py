@@ -286,6 +286,22 @@ def test_the_command_writes_a_person_and_each_photo(run, tmp_path, capsys):
     assert "3 of 3 photos" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("most, smallest", [(None, 60), (1, 100)])
+def test_only_so_many_of_the_largest_faces_may_be_the_persons(toy_system, photo, tmp_path, most, smallest):
+    seen = []
+
+    def look(image, face):
+        seen.append(face.side)
+        return encode(image, face)
+
+    for name in "ab":
+        Image.fromarray(photo((90, 120, 100), (250, 120, 60))).save(tmp_path / f"{name}.png")
+    system = replace(toy_system, encode=look)
+    config = Together((tmp_path / "a.png", tmp_path / "b.png"), tmp_path / "out", level="base", texture=128, max_faces=most)
+    assert together(config, system, Fitter(system, None, measure)) == 0
+    assert min(seen) == pytest.approx(smallest, rel=0.2)
+
+
 def test_the_side_that_was_never_seen_is_the_persons(run, tmp_path, capsys):
     """A head turned by a positive yaw looks to the picture's right and shows its own right side."""
     run(("a.png", 80, 0), ("b.png", 90, 0), output="right")

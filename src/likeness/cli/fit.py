@@ -81,10 +81,10 @@ def fit(config: Fit, system: System | None = None, fitter: Fitter | None = None)
     torch.set_num_threads(config.threads)
     if clips:
         return _clip(config, clips[0])
+    check_limits(config)
     if config.together:
         return _together(config)
     formats = check_formats(config.format)
-    check_limits(config)
     paths = inputs.photos(config.photos)
     if config.landmarks is not None and len(paths) > 1:
         raise UsageError(f"--landmarks belongs to one photo, but {len(paths)} are given")
@@ -251,8 +251,8 @@ def _together(config: Fit) -> int:
     if config.landmarks is not None:
         raise UsageError("--landmarks belongs to one photo; leave out --together")
     return together(Together(
-        photos=config.photos, output=config.output, format=config.format, level=config.level, min_face=config.min_face,
-        min_score=config.min_score, overwrite=config.overwrite,
+        photos=config.photos, output=config.output, format=config.format, level=config.level, max_faces=config.max_faces,
+        min_face=config.min_face, min_score=config.min_score, overwrite=config.overwrite,
     ))  # fmt: skip
 
 

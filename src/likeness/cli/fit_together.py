@@ -34,6 +34,8 @@ class Together:
     """What to write, separated by commas; confidence.json is always written."""
     level: str = "dense"
     """Level of the mesh."""
+    max_faces: int | None = None
+    """Only the largest faces of each photo, so many, may be the person's."""
     min_face: float = 40.0
     """Smallest face, in pixels after the photo's longer side is reduced to 640."""
     min_score: float | None = None
@@ -106,6 +108,7 @@ def _look(
         try:
             image = read(path)
             faces = fitter.system.find(image, config.min_face, config.min_score)
+            faces = sorted(faces, key=lambda face: -face.side)[: config.max_faces]
             if not faces:
                 raise NoFaceError(f"{path}: no face was found")
             own = candidates(printable(str(path)), image, faces, fitter.system.encode, fitter.system.model, fitter.measure)
