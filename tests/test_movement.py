@@ -25,7 +25,8 @@ def test_bend_of_noise_and_of_even_movement():
 
 def face(opening, lips, shift=0.0):
     """Dense landmarks (F, 478, 2) with lids and lips so far open."""
-    points = np.random.default_rng(1).normal(0, 50, (1, 478, 2)).repeat(len(opening), 0) + np.array([1.0, 0]) * np.reshape(shift, (-1, 1, 1))
+    points = np.random.default_rng(1).normal(0, 50, (1, 478, 2)).repeat(len(opening), 0)
+    points += np.array([1.0, 0]) * np.reshape(shift, (-1, 1, 1))
     for pairs, gap in ((movement.LIDS[0] + movement.LIDS[1], opening), (movement.LIPS, lips)):
         for upper, lower in pairs:
             points[:, lower] = points[:, upper] + np.stack([0 * gap, gap], -1)

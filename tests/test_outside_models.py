@@ -24,8 +24,8 @@ def mat_arrays(scale=1000.0):
     """The 2009 model: micrometres, deviations beside unit columns, colours up to 255, triangles from 1, clockwise."""
     shape, tint = FACE.scaled(scale), COLORS.scaled(255)
     return {
-        "segbin": np.ones((12, 4)), "shapeMU": shape.mean.ravel(), "shapePC": shape.basis, "shapeEV": shape.deviations, "texMU": tint.mean.ravel(),
-        "texPC": tint.basis, "texEV": tint.deviations, "tl": FACE.triangles[:, [0, 2, 1]].astype(np.int32) + 1,
+        "segbin": np.ones((12, 4)), "shapeMU": shape.mean.ravel(), "shapePC": shape.basis, "shapeEV": shape.deviations,
+        "texMU": tint.mean.ravel(), "texPC": tint.basis, "texEV": tint.deviations, "tl": FACE.triangles[:, [0, 2, 1]].astype(np.int32) + 1,
     }  # fmt: skip
 
 
@@ -266,7 +266,8 @@ def test_an_archive_that_was_written_comes_back(tmp_path):
     model = OutsideModel(
         "x", "free", FACE.mean.astype(np.float32), FACE.modes[:2].astype(np.float32), FACE.modes[2:].astype(np.float32),
         np.concatenate([FACE.triangles, np.full((7, 1), -1)], 1).astype(np.int32), "weight", ("a", "b"),
-        np.where(np.arange(68) < 30, np.arange(68) % 12, -1).astype(np.int32), Colors(COLORS.mean.astype(np.float32), COLORS.modes.astype(np.float32), "linear"),
+        np.where(np.arange(68) < 30, np.arange(68) % 12, -1).astype(np.int32),
+        Colors(COLORS.mean.astype(np.float32), COLORS.modes.astype(np.float32), "linear"),
     )  # fmt: skip
     pca.write(tmp_path / "x.npz", model)
     found = pca.read(tmp_path / "x.npz")

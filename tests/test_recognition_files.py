@@ -82,7 +82,9 @@ def test_facenet_is_read(tmp_path):
     _agree(found, _filled(facenet.InceptionResnetV1(8), tensors), lambda image: (image - 127.5) / 128, 160)
 
 
-@pytest.mark.parametrize("part, scale, active", [("repeat_1", 0.17, True), ("repeat_2", 0.10, True), ("repeat_3", 0.20, True), ("block8", 1.0, False)])
+@pytest.mark.parametrize("part, scale, active", [
+    ("repeat_1", 0.17, True), ("repeat_2", 0.10, True), ("repeat_3", 0.20, True), ("block8", 1.0, False),
+])  # fmt: skip
 def test_facenet_adds_scaled_branches(part, scale, active):
     """By the published factors: with branches that answer one everywhere, a block adds its factor; the last lets negative
     numbers through."""

@@ -17,7 +17,8 @@ from likeness.train import checkpoint
 
 
 @pytest.mark.parametrize(("value", "shown"), [
-    (0.0717, "0.0717"), (12.345, "12.3"), (1234.5, "1234"), (-0.5, "-0.500"), (0, "0"), (math.nan, "-"), (None, "-"), (1.234e-7, "1.23e-07"),
+    (0.0717, "0.0717"), (12.345, "12.3"), (1234.5, "1234"), (-0.5, "-0.500"), (0, "0"), (math.nan, "-"), (None, "-"),
+    (1.234e-7, "1.23e-07"),
 ])  # fmt: skip
 def test_numbers_have_digits_that_say_something(value, shown):
     assert number(value) == shown
@@ -140,13 +141,14 @@ def test_pages_are_written_from_files_and_rewritten_alike(tmp_path):
         "heads,all,all,genova2018,80,2,1.5,1.4,1.6\nheads,all,all,likeness,80,0,1.4,1.3,1.5\nheads,yaw,0,genova2018,9,0,7,,\n"
     )
     results(Results(
-        docs, "genova2018", (run,), ("likeness train genova2018",), (f"recall among photos={tmp_path / 'measured'}",), tmp_path / "verified.json",
-        (), tmp_path / "ablation", tmp_path / "bench", ("genova2018",),
+        docs, "genova2018", (run,), ("likeness train genova2018",), (f"recall among photos={tmp_path / 'measured'}",),
+        tmp_path / "verified.json", (), tmp_path / "ablation", tmp_path / "bench", ("genova2018",),
     ))  # fmt: skip
     page = (docs / "genova2018.md").read_text()
     for said in (
         "likeness train genova2018", "600 steps in 20 minutes, 1.5 million weights", "| one | 200 | a 1 | decoder 0.001 |",
-        "### Recall among photos", "| videos | 69.0 |", "| top 1 | 25.0 |", "better in top 1 %", "| heads | shape mm | no answer |", "| genova2018 | 1.50 (1.40 to 1.60) | 2 of 80 |",
+        "### Recall among photos", "| videos | 69.0 |", "| top 1 | 25.0 |", "better in top 1 %", "| heads | shape mm | no answer |",
+        "| genova2018 | 1.50 (1.40 to 1.60) | 2 of 80 |",
     ):  # fmt: skip
         assert said in page, said
     assert "likeness | 1.4" not in page and str(tmp_path) not in page

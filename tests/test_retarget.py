@@ -84,7 +84,8 @@ def test_lids_are_open_by_the_same_share():
 
 def test_lips_that_touch_touch_on_a_face_that_moves_otherwise():
     _, source = person(3, 0.5)
-    stronger = replace(source, change=tuple(c * np.where(np.arange(51) == ROW["jawOpen"], 1.1, 1)[:, None, None, None] for c in source.change))
+    more = np.where(np.arange(51) == ROW["jawOpen"], 1.1, 1)[:, None, None, None]
+    stronger = replace(source, change=tuple(c * more for c in source.change))
     jaw = np.linspace(0.1, 0.6, 6)
     for face in (source, stronger):
         given = np.concatenate([weights(jawOpen=j, mouthClose=0.85 * j) for j in jaw])
@@ -217,9 +218,9 @@ def test_the_command(places, capsys):
     assert float(rows[1].split(",")[2 + motion.LIVE_LINK.index("JawOpen")]) == 0 and len(rows) == 1 + len(source.times)
     with pytest.raises(OutputError):
         retarget(Retarget(clip, photo, folder / "a.glb"))
-    for wrong in (Retarget(photo, photo, folder / "d.glb"), Retarget(clip, clip, folder / "d.glb"), Retarget(clip, folder / "x", folder / "d.glb")):
+    for motion_of, onto in ((photo, photo), (clip, clip), (clip, folder / "x")):
         with pytest.raises(AssetError):
-            retarget(wrong)
+            retarget(Retarget(motion_of, onto, folder / "d.glb"))
     with pytest.raises(UsageError):
         retarget(Retarget(clip, photo, folder / "d.obj"))
     assert not (folder / "d.glb").exists() and "9 frames" in capsys.readouterr().out

@@ -182,7 +182,8 @@ _KINDS = {
     ("chumpy.ch", "Ch"): "Ch", ("chumpy", "Ch"): "Ch", ("chumpy.reordering", "Select"): "Select",
     ("copy_reg", "_reconstructor"): "reconstructor", ("copyreg", "_reconstructor"): "reconstructor",
     ("__builtin__", "object"): "object", ("builtins", "object"): "object",
-    ("__builtin__", "bytes"): "bytes", ("__builtin__", "set"): "set", ("builtins", "set"): "set", ("collections", "OrderedDict"): "OrderedDict",
+    ("__builtin__", "bytes"): "bytes", ("__builtin__", "set"): "set", ("builtins", "set"): "set",
+    ("collections", "OrderedDict"): "OrderedDict",
 }  # fmt: skip
 _KINDS |= {(module, "_reconstruct"): "array" for module in _ARRAY_MODULES}
 _KINDS |= {(module, "scalar"): "scalar" for module in _ARRAY_MODULES}

@@ -100,9 +100,11 @@ def of_photos(config: EvaluateFit, fitter: Fitter) -> Rows:
         facts["diverged"] += float(found.report.diverged[0])
         facts["code"] = max(facts["code"], float(found.scene.identity.abs().max()), float(found.scene.albedo.abs().max()))
         errors = {"regressor": found.report.plain, STRICT: found.report.before, "fit": found.report.after}
-        scenes = {"regressor": found.scenes["colours"], STRICT: found.scenes["colours"], "landmarks only": found.scenes[LANDMARKS_ONLY], "fit": found.scene}
+        colours, landmarks = found.scenes["colours"], found.scenes[LANDMARKS_ONLY]
+        scenes = {"regressor": colours, STRICT: colours, "landmarks only": landmarks, "fit": found.scene}
         for name, scene in scenes.items():
-            rows[name].append([100 * landmark_error(fitter, scene, evidence, points) / unit, float(errors[name].photometric[0]) if name in errors else np.nan])
+            photometric = float(errors[name].photometric[0]) if name in errors else np.nan
+            rows[name].append([100 * landmark_error(fitter, scene, evidence, points) / unit, photometric])
     return _photo_rows(rows, facts)
 
 
@@ -202,7 +204,8 @@ def of_scan(config: EvaluateFit, fitter: Fitter) -> Rows:
     bench, scan = Bench(data), measure.lee_perry_smith(data / "scans/lee_perry_smith")
     triangles = triangulate(bench.ict.faces[(bench.ict.faces < NARROW).all(1)])
     marks = np.array(MULTI_PIE_68)[list(measure.LANDMARKS_OF_68)]
-    best, motion = fit_to_scan(*(a[..., :NARROW, :].astype(np.float64) for a in (bench.ict.mean, bench.ict.identity)), triangles, marks, scan)
+    narrow = (a[..., :NARROW, :].astype(np.float64) for a in (bench.ict.mean, bench.ict.identity))
+    best, motion = fit_to_scan(*narrow, triangles, marks, scan)
     views = [scan_view(scan, yaw) for yaw in CAMERAS]
     boxes = [given_face(points) for points in scan_landmarks(bench, best, motion, views)]
     codes: dict[str, list[np.ndarray]] = {"regressor": [], "averaged": [], "landmarks only": [], "fit": []}

@@ -66,7 +66,9 @@ COMMANDS = {
     "evaluate skin": Command("skin", "EvaluateSkin", "evaluate_skin", "skin told from other things, by its tone"),
     "evaluate albedo": Command("evaluate_albedo", "EvaluateAlbedo", "evaluate_albedo", "measure albedo on portraits"),
     "evaluate people": Command("evaluate_people", "EvaluatePeople", "evaluate_people", "one person in several photos"),
-    "evaluate recognition": Command("evaluate_recognition", "EvaluateRecognition", "evaluate_recognition", "are two pictures of one person"),
+    "evaluate recognition": Command(
+        "evaluate_recognition", "EvaluateRecognition", "evaluate_recognition", "are two pictures of one person"
+    ),
     "evaluate person": Command("evaluate_person", "EvaluatePerson", "evaluate_person", "a made-up person, learned and compared"),
     "evaluate landmarks": Command("evaluate", "EvaluateLandmarks", "evaluate_landmarks", "measure landmarks on photos"),
     "evaluate spread": Command("evaluate_spread", "EvaluateSpread", "evaluate_spread", "does the landmark network know its errors"),

@@ -95,7 +95,8 @@ class Glb:
                 rows = self._part(sparse["indices"], sparse["count"], 1, sparse["indices"]["componentType"])[:, 0]
                 values[rows] = self._part(sparse["values"], sparse["count"], width, component)
         except (KeyError, IndexError, ValueError, TypeError) as error:
-            raise AssetError(f"{self.name}: the numbers of accessor {accessor} cannot be read ({error!r}); export it uncompressed") from None
+            told = f"{self.name}: the numbers of accessor {accessor} cannot be read ({error!r}); export it uncompressed"
+            raise AssetError(told) from None
         return values
 
     def _part(self, where: dict[str, Any], count: int, width: int, component: int) -> np.ndarray:
@@ -132,7 +133,10 @@ def animated(source: Glb, animations: Sequence[gltf.Animation], camera: View | N
     gltf.check_movement(animations, len(EXPRESSIONS))
     document = json.loads(json.dumps(source.document))
     buffer = gltf.Buffer(source.binary, document.get("bufferViews", []), document.get("accessors", []))
-    ordered = {node: [replace(one, weights=_ordered(document, node, rows, one.weights)) for one in animations] for node, rows in faces.items()}
+    ordered = {
+        node: [replace(one, weights=_ordered(document, node, rows, one.weights)) for one in animations]
+        for node, rows in faces.items()
+    }
     if source.can_turn():
         node = next(iter(faces))
         old = document["nodes"][node]

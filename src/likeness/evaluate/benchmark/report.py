@@ -163,7 +163,8 @@ def _strip(chosen: ItemSet, method: Method, ranked: Sequence[tuple[str, str]], p
         tiles = pictures(chosen, method, items[name])
         images = "".join(f"<figure>{_image(image)}<figcaption>{escape(text)}</figcaption></figure>" for text, image in tiles)
         tags = ", ".join(f"{kind} {value}" for kind, value in items[name].slices.items())
-        cards.append(f'<article><div class="tiles">{images}</div><p><b>{escape(why)}</b><br><small>{escape(name)}: {escape(tags)}</small></p></article>')
+        said = f"<b>{escape(why)}</b><br><small>{escape(name)}: {escape(tags)}</small>"
+        cards.append(f'<article><div class="tiles">{images}</div><p>{said}</p></article>')
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
@@ -230,21 +231,28 @@ STYLE = """
 @media(prefers-color-scheme:dark){:root{--ink:#e6e8ec;--soft:#9aa1ac;--line:#33373e;--paper:#16181c;--card:#1e2126;--ours:#1d2a42}}
 *{box-sizing:border-box}body{margin:0 auto;max-width:1180px;padding:2rem 1.25rem 4rem;background:var(--paper);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-h1{font-size:1.9rem;margin:0 0 .6rem;letter-spacing:-.01em}h2{font-size:1.35rem;margin:2.6rem 0 .4rem;padding-top:1rem;border-top:2px solid var(--ink)}
+h1{font-size:1.9rem;margin:0 0 .6rem;letter-spacing:-.01em}
+h2{font-size:1.35rem;margin:2.6rem 0 .4rem;padding-top:1rem;border-top:2px solid var(--ink)}
 h3{font-size:1.02rem;margin:1.6rem 0 .4rem}h4{font-size:.85rem;font-weight:500;color:var(--soft);margin:.8rem 0 .3rem}
 small{color:var(--soft);font-weight:400}p{max-width:78ch;margin:.3rem 0 .7rem}
-dl{display:flex;flex-wrap:wrap;gap:.3rem 1.8rem;margin:0}dt{color:var(--soft);font-size:.78rem}dd{margin:0;font-variant-numeric:tabular-nums}
-dl.terms{display:grid;grid-template-columns:1fr;gap:.35rem}dl.terms div{display:grid;grid-template-columns:13rem 1fr;gap:1rem}dl.terms dt{font-size:.9rem}
+dl{display:flex;flex-wrap:wrap;gap:.3rem 1.8rem;margin:0}
+dt{color:var(--soft);font-size:.78rem}dd{margin:0;font-variant-numeric:tabular-nums}
+dl.terms{display:grid;grid-template-columns:1fr;gap:.35rem}
+dl.terms div{display:grid;grid-template-columns:13rem 1fr;gap:1rem}dl.terms dt{font-size:.9rem}
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(560px,1fr));gap:.7rem}
-article{background:var(--card);border-radius:8px;padding:.5rem .6rem .3rem;overflow:hidden}article p{margin:.15rem 0;font-size:.86rem;line-height:1.35}
-.tiles{display:flex;gap:3px}.tiles figure{margin:0;min-width:0;flex:0 0 calc(20% - 2.4px)}.tiles img{width:100%;height:auto;display:block;border-radius:3px}
+article{background:var(--card);border-radius:8px;padding:.5rem .6rem .3rem;overflow:hidden}
+article p{margin:.15rem 0;font-size:.86rem;line-height:1.35}
+.tiles{display:flex;gap:3px}
+.tiles figure{margin:0;min-width:0;flex:0 0 calc(20% - 2.4px)}.tiles img{width:100%;height:auto;display:block;border-radius:3px}
 .tiles figcaption{font-size:.7rem;color:var(--soft);text-align:center}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.4rem 0 1rem}
 th,td{padding:.32rem .9rem .32rem 0;text-align:right;border-bottom:1px solid var(--line);vertical-align:top;font-size:.92rem}
-th:first-child{text-align:left;padding-left:.5rem}tr:first-child th{font-weight:500;color:var(--soft);font-size:.8rem;border-bottom-width:2px}
+th:first-child{text-align:left;padding-left:.5rem}
+tr:first-child th{font-weight:500;color:var(--soft);font-size:.8rem;border-bottom-width:2px}
 tr th{font-weight:500}tr.ours{background:var(--ours)}tr.ours th{font-weight:650}td small,th small{display:block;font-size:.72rem}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(430px,1fr));gap:1rem 2rem}.charts figure{margin:0}
-figcaption{font-size:.85rem}svg{width:100%;height:auto;max-width:640px}svg .s{font-size:12px;fill:var(--ink)}svg .n{font-size:9.5px;fill:var(--soft)}
+figcaption{font-size:.85rem}svg{width:100%;height:auto;max-width:640px}
+svg .s{font-size:12px;fill:var(--ink)}svg .n{font-size:9.5px;fill:var(--soft)}
 svg .g{stroke:var(--line)}.key span{display:inline-flex;align-items:center;gap:.35rem;margin-right:1.1rem;font-size:.86rem}
 .key i{width:10px;height:10px;border-radius:50%}.words{font-size:.88rem;color:var(--soft)}li{max-width:88ch;margin:.2rem 0}
 @media(max-width:640px){.cards,.charts{grid-template-columns:1fr}dl.terms div{grid-template-columns:1fr;gap:0}}

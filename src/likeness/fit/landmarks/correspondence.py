@@ -79,8 +79,8 @@ def shared_offsets(
     """What all photos agree their landmarks keep from the model, and the spread that is left.
 
     The mean identity counts as disagreement of the correspondence, not of the people; so does the part of an expression
-    that three quarters of the photos show, and a median distance other than the expected one. The rest is the least-squares point offset that explains the mean residuals;
-    depth comes from turned heads.
+    that three quarters of the photos show, and a median distance other than the expected one. The rest is the least-squares
+    point offset that explains the mean residuals; depth comes from turned heads.
 
     Args:
         points: (B, n, 3) px.

@@ -4,8 +4,8 @@ Mallikarjun et al. 2021, sec. 3.6: the identity and expression models of a perso
 they are the generic ones plus offsets `U g` (eq. 2) of 521 nodes: one set for the neutral face and one for every expression.
 What is believed of the offsets before any frame is seen is a normal distribution: neighbours move together (in place of eq. 10,
 their smoothness term); the neutral face's offsets have no part in a motion or growth of the whole head, which cameras explain, and
-little in the span of the expressions (their `M_id` is orthogonal to `M_exp`; see `KEPT`); and an expression changes where it moves skin anyway, by a share
-of that movement, so that its name keeps its meaning.
+little in the span of the expressions (their `M_id` is orthogonal to `M_exp`; see `KEPT`); and an expression changes where it moves
+skin anyway, by a share of that movement, so that its name keeps its meaning.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from likeness.fit.landmarks.terms import Problem
 from likeness.fit.persons.deformation import Deformation
 
 LEARNING = FitConfig(trust=0.02, kinship=0.3)
-"""Photo by photo landmarks err together far more than expressions show; as in `fit.people.together.FOR_IDENTITY`, which was chosen on people
-with many photos."""
+"""Photo by photo landmarks err together far more than expressions show; as in `fit.people.together.FOR_IDENTITY`, which was
+chosen on people with many photos."""
 ROUNDS = 3
 """Turns of the two steps. Ours: on a toy head the jaw's cosine with its true movement is 0.75, 0.82 and 0.84 after 2, 3 and 5."""
 STEPS = 40

@@ -1,8 +1,8 @@
 """Analysis by synthesis: all that forms the photos of some people, found together through the renderer.
 
 Levenberg-Marquardt on a sum of terms, stage by stage, coarse to fine. Frames of a person share identity and albedo; everything
-else is each frame's own. `fit.photo.pixels` and `fit.photo.marks` say what is seen, `fit.photo.beliefs` what is believed; docs/fitting.md has the
-equations, where each comes from, and what was measured.
+else is each frame's own. `fit.photo.pixels` and `fit.photo.marks` say what is seen, `fit.photo.beliefs` what is believed;
+docs/fitting.md has the equations, where each comes from, and what was measured.
 """
 
 from __future__ import annotations
