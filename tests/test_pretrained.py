@@ -1,19 +1,17 @@
 """Published weights for the backbones: files with torchvision's names, and a second statement of each network."""
 
-import re
-
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch.nn import functional
-
 from likeness.encoders import pretrained, weights
 from likeness.encoders.backbones import NAMES, build
 from likeness.encoders.backbones.base import Backbone
-from likeness.encoders.backbones.mobilenet import LARGE, SMALL
+from likeness.encoders.backbones.mobilenet import SMALL
+from likeness.encoders.parameters import ParameterNetwork
+from likeness.encoders.recognition import small
 from likeness.errors import AssetError, UsageError
+from published_networks import CASES, mobilenet, resnet
 
 PUBLISHED = {
     "alexnet": (61_100_840, 4096 * 1000 + 1000),
@@ -23,171 +21,6 @@ PUBLISHED = {
     "mobilenetv3-large": (5_483_032, 960 * 1280 + 1280 + 1280 * 1000 + 1000),
 }
 """Numbers of the published networks, and of their layers that tell classes apart, which ours leave out."""
-
-
-class _State(dict):
-    """A made state dict: random weights by torchvision's names, in the order in which they run."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = torch.Generator().manual_seed(seed)
-
-    def normal(self, name: str, *shape: int) -> None:
-        fan = int(np.prod(shape[1:]))
-        self[name] = torch.randn(shape, generator=self.random) * (1.5 / fan**0.5)
-
-    def conv(self, name: str, outputs: int, inputs: int, kernel: int, bias: bool = False) -> None:
-        self.normal(f"{name}.weight", outputs, inputs, kernel, kernel)
-        if bias:
-            self[f"{name}.bias"] = torch.randn(outputs, generator=self.random)
-
-    def norm(self, name: str, channels: int) -> None:
-        for part in ("weight", "running_var"):
-            self[f"{name}.{part}"] = 0.5 + torch.rand(channels, generator=self.random)
-        for part in ("bias", "running_mean"):
-            self[f"{name}.{part}"] = 0.3 * torch.randn(channels, generator=self.random)
-
-    def linear(self, name: str, outputs: int, inputs: int) -> None:
-        self.normal(f"{name}.weight", outputs, inputs)
-        self[f"{name}.bias"] = torch.randn(outputs, generator=self.random)
-
-
-def _normalized(state: dict, name: str, x: torch.Tensor, eps: float) -> torch.Tensor:
-    parts = (state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
-    return functional.batch_norm(x, *parts, eps=eps)
-
-
-def _resnet(depths: tuple[int, ...], kernels: tuple[int, ...]) -> _State:
-    state, inputs = _State(1), 64
-    state.conv("conv1", 64, 3, 7)
-    state.norm("bn1", 64)
-    for layer, (depth, width) in enumerate(zip(depths, (64, 128, 256, 512)), 1):
-        outputs = width * (4 if len(kernels) == 3 else 1)
-        for block in range(depth):
-            name, before = f"layer{layer}.{block}", inputs
-            for number, kernel in enumerate(kernels, 1):
-                after = outputs if number == len(kernels) else width
-                state.conv(f"{name}.conv{number}", after, before, kernel)
-                state.norm(f"{name}.bn{number}", after)
-                before = after
-            if inputs != outputs:
-                state.conv(f"{name}.downsample.0", outputs, inputs, 1)
-                state.norm(f"{name}.downsample.1", outputs)
-            inputs = outputs
-    state.linear("fc", 1000, inputs)
-    return state
-
-
-def _resnet_forward(state: dict, x: torch.Tensor) -> torch.Tensor:
-    x = torch.relu(_normalized(state, "bn1", functional.conv2d(x, state["conv1.weight"], stride=2, padding=3), 1e-5))
-    x = functional.max_pool2d(x, 3, 2, 1)
-    for name in dict.fromkeys(key.rsplit(".", 2)[0] for key in state if re.match(r"layer\d\.\d+\.conv", key)):
-        stride = 2 if re.match(r"layer[234]\.0$", name) else 1
-        count = 3 if f"{name}.conv3.weight" in state else 2
-        result = x
-        for number in range(1, count + 1):
-            weight = state[f"{name}.conv{number}.weight"]
-            here = stride if number == count - 1 else 1
-            result = functional.conv2d(result, weight, stride=here, padding=weight.shape[-1] // 2)
-            result = _normalized(state, f"{name}.bn{number}", result, 1e-5)
-            result = torch.relu(result) if number < count else result
-        if f"{name}.downsample.0.weight" in state:
-            x = functional.conv2d(x, state[f"{name}.downsample.0.weight"], stride=stride)
-            x = _normalized(state, f"{name}.downsample.1", x, 1e-5)
-        x = torch.relu(x + result)
-    return x.mean((2, 3))
-
-
-GATES = {72: 24, 16: 8, 96: 24, 240: 64, 120: 32, 144: 40, 288: 72, 576: 144, 480: 120, 672: 168, 960: 240}
-"""Widths inside the published gates, by the width that is gated: a quarter, to eights, never 10 % too few."""
-
-
-def _mobilenet(table, hidden: int) -> _State:
-    state, width = _State(2), 16
-    state.conv("features.0.0", 16, 3, 3)
-    state.norm("features.0.1", 16)
-    for number, (kernel, inner, outputs, excite, _, _) in enumerate(table, 1):
-        layers = [(inner, width, 1)] * (inner != width) + [(inner, 1, kernel)] + ["gate"] * excite
-        layers.append((outputs, inner, 1))
-        for place, layer in enumerate(layers):
-            name = f"features.{number}.block.{place}"
-            if layer == "gate":
-                state.conv(f"{name}.fc1", GATES[inner], inner, 1, bias=True)
-                state.conv(f"{name}.fc2", inner, GATES[inner], 1, bias=True)
-            else:
-                state.conv(f"{name}.0", *layer)
-                state.norm(f"{name}.1", layer[0])
-        width = outputs
-    last = f"features.{len(table) + 1}"
-    state.conv(f"{last}.0", 6 * width, width, 1)
-    state.norm(f"{last}.1", 6 * width)
-    state.linear("classifier.0", hidden, 6 * width)
-    state.linear("classifier.3", 1000, hidden)
-    return state
-
-
-def _mobilenet_forward(state: dict, x: torch.Tensor, table) -> torch.Tensor:
-    def conv(name: str, x: torch.Tensor, stride: int = 1) -> torch.Tensor:
-        weight = state[f"{name}.0.weight"]
-        groups = x.shape[1] // weight.shape[1]
-        x = functional.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2, groups=groups)
-        return _normalized(state, f"{name}.1", x, 1e-3)
-
-    x = functional.hardswish(conv("features.0", x, 2))
-    for number, (_, inner, _, _, swish, stride) in enumerate(table, 1):
-        act, result = functional.hardswish if swish else functional.relu, x
-        keys = (key for key in state if key.startswith(f"features.{number}.block"))
-        names = list(dict.fromkeys(".".join(key.split(".")[:4]) for key in keys))
-        for place, name in enumerate(names):
-            if f"{name}.fc1.weight" in state:
-                mean = result.mean((2, 3), keepdim=True)
-                gate = torch.relu(functional.conv2d(mean, state[f"{name}.fc1.weight"], state[f"{name}.fc1.bias"]))
-                gate = functional.conv2d(gate, state[f"{name}.fc2.weight"], state[f"{name}.fc2.bias"])
-                result = result * (gate + 3).clamp(0, 6) / 6
-            else:
-                filters = state[f"{name}.0.weight"].shape[1] == 1
-                result = conv(name, result, stride if filters else 1)
-                result = act(result) if place < len(names) - 1 else result
-        x = x + result if x.shape == result.shape else result
-    return functional.hardswish(conv(f"features.{len(table) + 1}", x)).mean((2, 3))
-
-
-def _alexnet() -> _State:
-    state = _State(3)
-    shapes = ((0, 64, 3, 11), (3, 192, 64, 5), (6, 384, 192, 3), (8, 256, 384, 3), (10, 256, 256, 3))
-    for number, outputs, inputs, kernel in shapes:
-        state.conv(f"features.{number}", outputs, inputs, kernel, bias=True)
-    state.linear("classifier.1", 4096, 9216)
-    state.linear("classifier.4", 4096, 4096)
-    state.linear("classifier.6", 1000, 4096)
-    return state
-
-
-def _alexnet_forward(state: dict, x: torch.Tensor) -> torch.Tensor:
-    for number, stride, padding in ((0, 4, 2), (3, 1, 2), (6, 1, 1), (8, 1, 1), (10, 1, 1)):
-        part = f"features.{number}"
-        x = torch.relu(functional.conv2d(x, state[f"{part}.weight"], state[f"{part}.bias"], stride, padding))
-        x = functional.max_pool2d(x, 3, 2) if number in (0, 3, 10) else x
-    x = functional.adaptive_avg_pool2d(x, 6).flatten(1)
-    for part in ("classifier.1", "classifier.4"):
-        x = torch.relu(functional.linear(x, state[f"{part}.weight"], state[f"{part}.bias"]))
-    return x
-
-
-CASES = {
-    "alexnet": (_alexnet, _alexnet_forward, ("classifier.6",)),
-    "resnet18": (lambda: _resnet((2, 2, 2, 2), (3, 3)), _resnet_forward, ("fc",)),
-    "resnet50": (lambda: _resnet((3, 4, 6, 3), (1, 3, 1)), _resnet_forward, ("fc",)),
-    "mobilenetv3-small": (
-        lambda: _mobilenet(SMALL, 1024),
-        lambda state, x: _mobilenet_forward(state, x, SMALL),
-        ("classifier.0", "classifier.3"),
-    ),
-    "mobilenetv3-large": (
-        lambda: _mobilenet(LARGE, 1280),
-        lambda state, x: _mobilenet_forward(state, x, LARGE),
-        ("classifier.0", "classifier.3"),
-    ),
-}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -223,7 +56,7 @@ def test_a_published_file_makes_the_published_network(name, tmp_path):
 
 
 def test_the_network_that_knows_places_takes_the_published_blocks_and_keeps_its_top(tmp_path):
-    torch.save(dict(_mobilenet(SMALL, 1024)), tmp_path / "small.pth")
+    torch.save(dict(mobilenet(SMALL, 1024)), tmp_path / "small.pth")
     network = build("mobilenet-places", 64)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     loaded = pretrained.load(network, tmp_path / "small.pth")
@@ -249,11 +82,11 @@ def test_our_own_files_and_wrapped_checkpoints_are_taken_too(tmp_path):
 def test_files_of_another_network_are_refused_and_nothing_is_changed(tmp_path):
     network = build("resnet18", 64)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    torch.save(dict(_mobilenet(SMALL, 1024)), tmp_path / "mobile.pth")
+    torch.save(dict(mobilenet(SMALL, 1024)), tmp_path / "mobile.pth")
     wanted = "no weights of a ResNet18: 100 of its .* first 'conv1.weight'.*begins with 'features.0.0.weight'"
     with pytest.raises(AssetError, match=wanted):
         pretrained.load(network, tmp_path / "mobile.pth")
-    torch.save(dict(_resnet((3, 4, 6, 3), (1, 3, 1))), tmp_path / "fifty.pth")
+    torch.save(dict(resnet((3, 4, 6, 3), (1, 3, 1))), tmp_path / "fifty.pth")
     wanted = r"'layer1.0.conv1.weight' is \(64, 64, 1, 1\) in the file, \(64, 64, 3, 3\) is needed"
     with pytest.raises(AssetError, match=wanted):
         pretrained.load(network, tmp_path / "fifty.pth")
@@ -302,3 +135,54 @@ def test_standardized_pictures_have_imagenets_mean_taken_out():
     image = torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1).expand(2, 3, 4, 4)
     assert pretrained.standardized(image).abs().max() < 1e-6
     assert torch.allclose(pretrained.standardized(image + 0.224)[:, 1], torch.ones(2, 4, 4), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3-small"])
+def test_inside_our_networks_published_weights_see_what_they_expect(name, tmp_path):
+    """Up to the picture's border: zeros that convolutions see beyond it mean what they did in the published training."""
+    make, forward, _ = CASES[name]
+    state, image = make(), torch.randint(0, 256, (2, 80, 80, 3), generator=torch.Generator().manual_seed(5)).byte()
+    torch.save(dict(state), tmp_path / "published.pth")
+    crops = image.permute(0, 3, 1, 2) / 255
+    sizes = {"identity": 7, "expression": 3, "albedo": 4, "geometry": 2, "reflectance": 2}
+    ours, other = small.IdentityNetwork(name, 80, 8).eval(), ParameterNetwork(build(name, 80), sizes).eval()
+    with torch.no_grad():
+        expected, wrong = (forward(state, prepare(crops)) for prepare in (pretrained.standardized, small.normalized))
+        limit = 1e-4 * float(expected.abs().max())
+        assert (wrong - expected).abs().max() > 10 * limit
+        for network in (ours, other):
+            loaded = network.fill_backbone(tmp_path / "published.pth")
+            assert loaded.taken > 10 and not loaded.missing
+        torch.testing.assert_close(ours.prepared(crops), expected, rtol=1e-3, atol=limit)
+        identity = other.heads["identity"]
+        torch.testing.assert_close(other(image).identity, identity(expected), rtol=1e-3, atol=10 * limit)
+        assert (identity(wrong) - identity(expected)).abs().max() > 20 * limit
+
+
+def test_what_the_input_goes_through_travels_with_the_weights_and_is_absent_without(tmp_path):
+    torch.save(dict(mobilenet(SMALL, 1024)), tmp_path / "published.pth")
+    filled, plain = (small.IdentityNetwork("mobilenetv3-small", 64, 8).eval() for _ in range(2))
+    before = plain.state_dict()
+    assert not any("input" in name for name in before)
+    filled.fill_backbone(tmp_path / "published.pth")
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    plain.load_state_dict(filled.state_dict())
+    assert torch.equal(plain(image), filled(image)) and torch.equal(plain.backbone.input.shift, filled.backbone.input.shift)
+    with pytest.raises(RuntimeError, match="backbone.input.factor"):
+        plain.load_state_dict(before)  # weights that expect other numbers are no weights of it
+
+
+def test_a_backbone_is_filled_again_with_its_own_file_and_keeps_what_its_network_feeds(tmp_path):
+    torch.save(dict(mobilenet(SMALL, 1024)), tmp_path / "published.pth")
+    network = small.IdentityNetwork("mobilenetv3-small", 64, 8)
+    network.fill_backbone(tmp_path / "published.pth")
+    shift = network.backbone.input.shift.clone()
+    torch.save(network.backbone.state_dict(), tmp_path / "own.pth")
+    loaded = network.fill_backbone(tmp_path / "own.pth")
+    assert loaded.unused == ("input",) and not loaded.missing and torch.equal(network.backbone.input.shift, shift)
+
+
+def test_a_backbone_without_weights_takes_none(tmp_path):
+    torch.save(dict(mobilenet(SMALL, 1024)), tmp_path / "published.pth")
+    with pytest.raises(UsageError, match="Gradients is a fixed map"):
+        pretrained.load(build("gradients", 64), tmp_path / "published.pth")

@@ -38,7 +38,7 @@ class Small(Backbone):
         pool, line = torch.nn.AvgPool2d(16), torch.nn.Linear(192, 24)
         self.layers = torch.nn.Sequential(pool, torch.nn.Flatten(), line, torch.nn.Tanh())
 
-    def forward(self, image):
+    def encode(self, image):
         return self.layers(image)
 
 

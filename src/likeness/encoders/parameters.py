@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from likeness.encoders import pretrained
 from likeness.encoders.backbones.base import Backbone
 from likeness.encoders.camera import CropCamera
 from likeness.encoders.regressor import normalized
@@ -90,3 +92,8 @@ class ParameterNetwork(nn.Module):
         return Parameters(
             found["identity"], expression, found["albedo"], view, light, found["geometry"], found["reflectance"]
         )
+
+    def fill_backbone(self, path: Path) -> pretrained.Loaded:
+        """Begin with published weights; see `encoders.pretrained.fill`."""
+        ends = normalized(torch.tensor([0, 255]).reshape(2, 1, 1, 1))
+        return pretrained.fill(self.backbone, path, *ends.flatten().tolist())

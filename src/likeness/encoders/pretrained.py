@@ -6,16 +6,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from likeness.encoders import weights
 from likeness.encoders.backbones.base import Backbone
-from likeness.errors import AssetError
+from likeness.encoders.weights import COUNTERS
+from likeness.errors import AssetError, UsageError
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of red, green and blue of ImageNet's pictures, sRGB values in [0, 1]: what published weights expect."""
-COUNTER = "num_batches_tracked"
-"""Ends the names of batch normalisation's counters, which older files lack and nothing reads."""
+NOTICE = "its backbone began with published weights, whose own terms hold too"
+"""What files of networks say that began with such weights."""
 
 
 class Loaded(NamedTuple):
@@ -59,11 +61,14 @@ def load(backbone: Backbone, path: Path) -> Loaded:
 
     Raises:
         AssetError: When the file cannot be read, lacks a tensor, or has one of another shape: another architecture.
+        UsageError: For a backbone that has nothing to learn.
     """
-    path, own, found = Path(path), backbone.state_dict(), weights.read(path)
+    path, found, kind = Path(path), weights.read(path), type(backbone).__name__
+    own = {name: value for name, value in backbone.state_dict().items() if not name.startswith("input.")}
+    if not own:
+        raise UsageError(f"{path}: {kind} is a fixed map, which takes no weights; choose another backbone")
     names = _names(backbone, own, found)
-    kind = type(backbone).__name__
-    lacking = [there for here, there in names.items() if there not in found and not here.endswith(COUNTER)]
+    lacking = [there for here, there in names.items() if there not in found and not here.endswith(COUNTERS)]
     if lacking:
         raise AssetError(
             f"{path}: no weights of a {kind}: {len(lacking)} of its {len(names)} tensors are missing, first "
@@ -77,13 +82,25 @@ def load(backbone: Backbone, path: Path) -> Loaded:
     filled = {here: found[there] for here, there in names.items() if there in found}
     backbone.load_state_dict(filled, strict=False)
     used = set(names.values())
-    missing = (name for name in own if name not in names and not name.endswith(COUNTER))
+    missing = (name for name in own if name not in names and not name.endswith(COUNTERS))
     return Loaded(path, len(filled), _modules(name for name in found if name not in used), _modules(missing))
+
+
+def fill(backbone: Backbone, path: Path, black: float, white: float) -> Loaded:
+    """`load` weights into the backbone of a network that feeds it other numbers; they are converted from now on.
+
+    Args:
+        black, white: What the network makes of sRGB values 0 and 1, and of those between, in proportion.
+    """
+    loaded, (mean, deviation) = load(backbone, path), torch.tensor([MEAN, DEVIATION], dtype=torch.float64)
+    spread = (white - black) * deviation
+    backbone.input.set(1 / spread, -black / spread - mean / deviation)
+    return loaded
 
 
 def _names(backbone: Backbone, own: dict[str, Tensor], found: dict[str, Tensor]) -> dict[str, str]:
     """Tensor here -> its name in the file: itself in a file of our own, else as the backbone says."""
-    if all(name in found for name in own if not name.endswith(COUNTER)):
+    if all(name in found for name in own if not name.endswith(COUNTERS)):
         return {name: name for name in own}
     published, names = backbone.published(), {}
     for name in own:

@@ -14,6 +14,8 @@ INSIDE = ("state_dict", "model_state_dict", "model", "net")
 """Under which key a training's checkpoint keeps the tensors, in the order in which they are looked for."""
 BEFORE = ("module.", "_orig_mod.")
 """What wrappers (several GPUs, compilation) put before every name."""
+COUNTERS = "num_batches_tracked"
+"""Ends the names of batch normalisation's counters, which older files lack and nothing reads."""
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -36,6 +38,11 @@ def read(path: Path) -> dict[str, Tensor]:
         if all(key.startswith(prefix) for key in tensors):
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return tensors
+
+
+def misfit(error: RuntimeError) -> str:
+    """What `load_state_dict` found first that does not fit, on one line."""
+    return " ".join(str(error).split("\n")[1:2]).strip() or str(error)
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:

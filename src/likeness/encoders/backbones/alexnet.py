@@ -38,7 +38,7 @@ class AlexNet(Backbone):
         self.top = nn.Sequential(nn.Linear(256 * 36, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU())
         start_convolutions(self)
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    def encode(self, image: torch.Tensor) -> torch.Tensor:
         maps = self.pool @ self.maps(image) @ self.pool.T
         return self.top(maps.flatten(1))
 

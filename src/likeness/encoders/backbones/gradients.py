@@ -36,7 +36,7 @@ class Gradients(Backbone):
         angles = torch.arange(BINS) * (math.pi / BINS)
         self.register_buffer("directions", torch.stack([angles.cos(), angles.sin()]), persistent=False)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def encode(self, image: Tensor) -> Tensor:
         bright = functional.pad(image.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
         across = bright[:, :, 1:-1, 2:] - bright[:, :, 1:-1, :-2]
         down = bright[:, :, 2:, 1:-1] - bright[:, :, :-2, 1:-1]

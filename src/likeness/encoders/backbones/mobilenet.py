@@ -126,7 +126,7 @@ class MobileNetV3(Backbone):
         self.widen = nn.Sequential(convolution(width, 6 * width, 1), nn.Hardswish())
         start_convolutions(self)
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    def encode(self, image: torch.Tensor) -> torch.Tensor:
         return self.widen(self.blocks(self.stem(image))).mean((2, 3))
 
     def published(self) -> dict[str, str]:
@@ -169,7 +169,7 @@ class MobileNetPlaces(Backbone):
         self.top = nn.Sequential(nn.Linear(channels * (size // 32) ** 2, features), nn.Hardswish())
         start_convolutions(self)
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    def encode(self, image: torch.Tensor) -> torch.Tensor:
         maps = self.narrow(self.blocks(self.stem(image)))
         return self.top(maps.flatten(1))
 

@@ -84,7 +84,7 @@ class ResNet(Backbone):
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         start_convolutions(self)
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    def encode(self, image: torch.Tensor) -> torch.Tensor:
         features = self.pool(torch.relu(self.bn1(self.conv1(image))))
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             features = stage(features)

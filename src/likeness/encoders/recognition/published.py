@@ -7,10 +7,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from likeness.encoders.weights import COUNTERS
 from likeness.errors import AssetError
-
-COUNTERS = "num_batches_tracked"
-"""Ends the names of batch normalisation's counters, which old files lack and nothing reads."""
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, what: str) -> None:

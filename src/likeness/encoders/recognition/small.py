@@ -10,16 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from likeness.encoders import pretrained
 from likeness.encoders.backbones import build
 from likeness.encoders.recognition.interface import Recognition
+from likeness.encoders.weights import COUNTERS, misfit
 from likeness.errors import AssetError
 
 KIND = "likeness.identity"
 """What the file says it is."""
 SHIPPED = Path(__file__).parent / "identity.safetensors"
 """The network that ships."""
-COUNTERS = "num_batches_tracked"
-"""Ends the names of batch normalisation's counters, which nothing reads."""
+
+
+def normalized(image: Tensor) -> Tensor:
+    """sRGB values in [0, 1] as the backbones of identity networks get them: in [-2, 2], about as our other networks."""
+    return (image - 0.5) * 4
 
 
 class IdentityNetwork(nn.Module):
@@ -43,7 +48,11 @@ class IdentityNetwork(nn.Module):
 
     def prepared(self, image: Tensor) -> Tensor:
         """The backbone's answer (B, n)."""
-        return self.backbone((image - 0.5) * 4)  # in about [-2, 2], as our other networks
+        return self.backbone(normalized(image))
+
+    def fill_backbone(self, path: Path) -> pretrained.Loaded:
+        """Begin with published weights; see `encoders.pretrained.fill`."""
+        return pretrained.fill(self.backbone, path, *normalized(torch.tensor([0.0, 1.0])).tolist())
 
     def forward(self, image: Tensor) -> Tensor:
         return self.spread(self.embedding(self.prepared(image)))
@@ -105,10 +114,5 @@ def load(path: Path = SHIPPED) -> Recognition:
     try:
         network.load_state_dict(arrays | counters)
     except RuntimeError as error:
-        raise AssetError(f"{path}: the weights do not fit their {about['backbone']} ({_first(error)})") from None
+        raise AssetError(f"{path}: the weights do not fit their {about['backbone']} ({misfit(error)})") from None
     return Recognition(network, name, network.size, network.features, template, licence)
-
-
-def _first(error: RuntimeError) -> str:
-    """What PyTorch found first, on one line."""
-    return " ".join(str(error).split("\n")[1:2]).strip() or str(error)
