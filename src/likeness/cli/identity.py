@@ -41,6 +41,8 @@ class Identity:
     """Share of items that show people who have photos."""
     filmed: float = 0.5
     """Share among those of people who have several photos, where there are any."""
+    backbone_weights: Path | None = None
+    """Begin with published ImageNet weights of the backbone: a state dict with torchvision's names, see docs/encoders.md."""
     start: Path | None = None
     """Begin with the backbone of a checkpoint of `likeness train points` or `regressor`; its top is not taken when sizes differ."""
     name: str = "likeness-small"
@@ -58,6 +60,7 @@ def identity(config: Identity) -> None:
     """Train, and export where wanted."""
     import torch
 
+    from likeness.cli.backbone import fill
     from likeness.data import identities
     from likeness.encoders.recognition.small import IdentityNetwork
     from likeness.recipes.identity import Identity as Recipe
@@ -76,6 +79,8 @@ def identity(config: Identity) -> None:
                     grams() if album.codes.shape[1] else None)  # fmt: skip
     path = config.output / loop.CHECKPOINT
     if not config.export_only:
+        if config.backbone_weights is not None:
+            fill(network, config.backbone_weights, config.start, config.output)
         if config.start is not None and not checkpoint.exists(path):
             take_backbone(network, config.start)
         path = loop.train(recipe, config.output, settings, config.stop)
@@ -110,6 +115,7 @@ def grams() -> dict:
 
 def write(network, path: Path, name: str, paths: list[Path]) -> None:
     """Write a network with the licence that its shards leave it."""
+    from likeness.encoders import pretrained
     from likeness.encoders.recognition import small
     from likeness.encoders.recognition.templates import wide
 
@@ -117,6 +123,8 @@ def write(network, path: Path, name: str, paths: list[Path]) -> None:
     restricted = any(source.startswith(RESTRICTED) for source in sources)
     sets = ", ".join(source for source in sources if source != MADE_UP)
     licence = (RESEARCH if restricted else LICENCE).format(sets=sets)
+    if network.backbone.input.used:
+        licence = f"{licence}; {pretrained.NOTICE}"
     small.write(path, network.eval(), name, wide(network.size), licence, sources)
 
 
@@ -143,10 +151,6 @@ def take_backbone(network, path: Path) -> None:
     """
     from likeness.train import checkpoint
 
-    tensors = checkpoint.strip(checkpoint.load(path)[0], "average.")
-    mine = network.backbone.state_dict()
-    fitting = {key: value for key, value in checkpoint.strip(tensors, "network.backbone.").items()
-               if key in mine and mine[key].shape == value.shape}
-    if not fitting:
+    found = checkpoint.strip(checkpoint.load(path)[0], "average.network.backbone.")
+    if not checkpoint.load_fitting(network.backbone, found):
         raise UsageError(f"{path}: its backbone has nothing that fits {network.kind}; start without it")
-    network.backbone.load_state_dict(mine | fitting)

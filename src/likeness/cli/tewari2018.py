@@ -26,6 +26,8 @@ class Tewari2018:
     """Photo sets to learn from. gan states no licence: leave it out here to do without it."""
     backbone: str = "mobilenet-places"
     """Of `encoders.backbones`: alexnet as in the paper, resnet18, resnet50, mobilenetv3-small, mobilenetv3-large."""
+    backbone_weights: Path | None = None
+    """Begin with published ImageNet weights of the backbone: a state dict with torchvision's names, see docs/encoders.md."""
     start: Path | None = None
     """Checkpoint to begin with, as far as names and sizes fit: of this recipe, `likeness train regressor` or `points`."""
     face_model: Path | None = None
@@ -61,6 +63,7 @@ def tewari2018(config: Tewari2018) -> None:
     """
     import torch
 
+    from likeness.cli.backbone import fill
     from likeness.train import loop
     from likeness.train.processes import is_first
 
@@ -73,6 +76,8 @@ def tewari2018(config: Tewari2018) -> None:
         config.correctives, config.backbone, config.codes, config.chart, stages(config), parts(config.face_model)
     )
     if not config.export_only:
+        if config.backbone_weights is not None:
+            fill(recipe.network, config.backbone_weights, config.start, config.output)
         recipe.data = look(config)
         if config.start is not None:
             start(recipe, config.start)
@@ -184,8 +189,6 @@ def start(recipe: Any, path: Path) -> None:
     """
     from likeness.train import checkpoint
 
-    found, own = checkpoint.strip(checkpoint.load(path)[0], "average."), recipe.state_dict()
-    fitting = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
-    if not fitting:
+    found = checkpoint.strip(checkpoint.load(path)[0], "average.")
+    if not checkpoint.load_fitting(recipe, found):
         raise AssetError(f"{path}: none of its {len(found)} averaged weights has a name and a size of this recipe")
-    recipe.load_state_dict(own | fitting)

@@ -107,6 +107,27 @@ def load_weights(path: Path, module: nn.Module, average: bool = True) -> dict[st
     return state
 
 
+def load_fitting(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> list[str]:
+    """Put those tensors into `module` that have a name and a size of its own; the rest of it stays.
+
+    Returns:
+        Their names.
+    """
+    own = module.state_dict()
+    fitting = {name: tensor for name, tensor in tensors.items() if name not in own or own[name].shape == tensor.shape}
+    # The module itself says what is too much: some take what they do not have yet, such as a backbone's `input`.
+    unknown = set(module.load_state_dict(fitting, strict=False).unexpected_keys)
+    return [name for name in fitting if name not in unknown]
+
+
+def names(path: Path) -> set[str]:
+    """Names of the tensors of the checkpoint that a run goes on from; none where there is none that is whole."""
+    for file in (path, previous(path)):
+        with suppress(AssetError):
+            return set(load(file)[0])
+    return set()
+
+
 def strip(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     """The tensors whose name begins with `prefix`, under the rest of their name."""
     return {name[len(prefix):]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -17,6 +17,7 @@ from likeness.assets.builtin import Builtin
 from likeness.assets.person import digest
 from likeness.encoders import camera
 from likeness.encoders.parameters import ParameterNetwork
+from likeness.encoders.pretrained import NOTICE
 from likeness.encoders.recognition.interface import Recognition
 from likeness.geometry.sparse import Sparse
 from likeness.models.multilevel import MultilevelModel
@@ -116,8 +117,9 @@ def export_tewari(
     """
     graph = TewariGraph(network, model, CROP).eval()
     codes = {name: network.heads[name].out_features for name in ("identity", "expression", "albedo", "geometry", "reflectance")}
-    name = tewari2018.NAME
-    card = Card(name, PAPERS[name], LICENCE, tuple(sources), digest(face), CROP, codes, research, margin=MARGIN, facts=dict(facts or {}))
+    name, facts = tewari2018.NAME, dict(facts or {})
+    licence = f"{LICENCE}; {NOTICE}" if network.backbone.input.used else LICENCE
+    card = Card(name, PAPERS[name], licence, tuple(sources), digest(face), CROP, codes, research, margin=MARGIN, facts=facts)
     _write(graph, torch.zeros(1, CROP, CROP, 3, dtype=torch.uint8), tewari2018.ANSWERS, card, path)
     return card
 
