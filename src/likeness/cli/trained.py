@@ -212,13 +212,13 @@ def filled(recipe: Any, path: Path) -> None:
     Raises:
         AssetError: When they do not fit: the recipe was made in another way.
     """
+    from likeness.encoders.weights import misfit
     from likeness.train import checkpoint
 
     try:
         checkpoint.load_weights(path, recipe)
     except RuntimeError as error:
-        first = " ".join(str(error).split("\n")[1:2]).strip()
-        raise AssetError(f"{path}: its weights do not fit; was the recipe made with other options? ({first})") from None
+        raise AssetError(f"{path}: its weights do not fit; was the recipe made with other options? ({misfit(error)})") from None
     recipe.eval()
 
 
