@@ -108,7 +108,7 @@ def export(config: Tewari2018, recipe: Any) -> None:
 
     state = checkpoint.load_weights(config.output / loop.CHECKPOINT, recipe)
     sources = ("photo sets " + ", ".join(config.sets),)
-    facts = {"steps": state["step"], "correctives": config.correctives}
+    facts = {"steps of the last run": state["step"], "correctives": config.correctives}  # one may --start from another
     export_tewari(recipe.network, recipe.model, builtin.load(), config.export, sources, facts=facts)
 
 
