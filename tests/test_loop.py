@@ -92,6 +92,13 @@ def test_other_settings_do_not_resume(tmp_path):
         train(Line(), tmp_path, settings(batch=4), console=quiet())
 
 
+def test_a_checkpoint_of_other_networks_is_refused_in_a_line(tmp_path):
+    train(Line(), tmp_path, settings(), 2, quiet())
+    with pytest.raises(TrainingError, match=r"checkpoint\.safetensors: its weights do not fit \(.*body.*\); choose") as caught:
+        train(Line(coupled=False), tmp_path, settings(), console=quiet())
+    assert "\n" not in str(caught.value)
+
+
 def test_order_is_a_permutation_in_every_pass():
     batches = list(Order(length=12, batch=4, seed=3, start=0, stop=6))
     first, second = sum(batches[:3], []), sum(batches[3:], [])

@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 from torch.utils.data import DataLoader, default_collate
 
+from likeness.encoders.weights import misfit
 from likeness.recipes.base import Recipe
 from likeness.train import checkpoint, pictures
 from likeness.train.log import Log, Silence
@@ -131,7 +132,12 @@ class _Run:
                 f"{self.path}: made with {state['identity']}, now {self._identity()}; "
                 "choose another folder or equal settings"
             )
-        self.recipe.load_state_dict(checkpoint.strip(tensors, "weights."))
+        try:
+            self.recipe.load_state_dict(checkpoint.strip(tensors, "weights."))
+        except RuntimeError as error:
+            raise TrainingError(
+                f"{self.path}: its weights do not fit ({misfit(error)}); choose another folder or equal options"
+            ) from None
         device = self.processes.device
         self.average = {name: value.to(device) for name, value in checkpoint.strip(tensors, "average.").items()}
         self.moments = checkpoint.strip(tensors, "moments.")
