@@ -15,7 +15,6 @@ from likeness.cli.evaluate import CAMERAS, Bench, Rows, given_face, show
 from likeness.cli.evaluate import _scan_landmarks as scan_landmarks
 from likeness.cli.evaluate import _scan_view as scan_view
 from likeness.cli.train import data_folder
-from likeness.data.folder import picture
 from likeness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def of_photos(config: EvaluateFit, fitter: Fitter) -> Rows:
     rows: dict[str, list[list[float]]] = {"regressor": [], STRICT: [], "landmarks only": [], "fit": []}
     facts = {"diverged": 0.0, "code": 0.0, "seconds": [], "cpu": []}
     for i in track(chosen, "photos"):
-        image, points = picture(listing.path(i)), listing.points[i]
+        image, points = listing.picture(i), listing.points[i]
         unit = float(np.linalg.norm(points[263] - points[33]))
         given = Landmarks(points[:, :2], np.full(len(points), GIVEN_SPREAD * unit, np.float32)) if config.given else None
         begin = perf_counter(), process_time()

@@ -12,7 +12,7 @@ import numpy as np
 
 from likeness.assets.catalogue import PHOTO_SETS
 from likeness.cli.protocols import finish
-from likeness.cli.trained import Measurement, Rest, System, parts, picture, system
+from likeness.cli.trained import Measurement, Rest, System, parts, system
 from likeness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def aligned_photos(listing: Listing, judge: Any) -> Iterator[list[np.ndarray]]:
     from likeness.encoders.recognition.templates import five
 
     for rows in parts(len(listing.files)):
-        yield [aligned(picture(listing, i), five(listing.points[i]), judge) for i in rows]
+        yield [aligned(listing.picture(i), five(listing.points[i]), judge) for i in rows]
 
 
 def portraits(rest: Rest, found: System, judge: Any, yaw: float = 0.0, scale: float = 1.0) -> np.ndarray:

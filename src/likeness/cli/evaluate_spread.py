@@ -10,7 +10,6 @@ import numpy as np
 
 from likeness.cli.evaluate import Rows, given_face, show
 from likeness.cli.train import data_folder
-from likeness.data.folder import picture
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def _photos(folder: Path, name: str, config: EvaluateSpread) -> Iterator[tuple[n
 
     listing = read_set(folder / "photos", name, config.split)
     for i, points in enumerate(listing.points[: config.limit]):
-        yield picture(listing.path(i)), points
+        yield listing.picture(i), points
 
 
 def _renders(folder: Path, path: Path, limit: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -132,7 +132,7 @@ def _photographed(config: People, name: str, start: int) -> list:
 
     random, listing = _random(config, name, start), _listing(config, name)
     chosen = range(start, min(start + CHUNK, len(listing.files)))
-    cuts = {i: identities.cut(_photo(listing, i), listing.points[i]) for i in chosen}
+    cuts = {i: identities.cut(listing.picture(i), listing.points[i]) for i in chosen}
     fits = [i for i in charts.frontal(listing) if i in chosen]
     if not fits:
         return [identities.Row(picture, i, identities.PHOTO, outline) for i, (picture, outline) in cuts.items()]
@@ -181,14 +181,8 @@ def _surroundings(config: People, random):
     for _ in range(SURROUNDINGS):
         listing = listings[random.integers(len(listings))]
         i = int(random.integers(len(listing.files)))
-        pictures.append(casting.faceless(*identities.cut(_photo(listing, i), listing.points[i])))
+        pictures.append(casting.faceless(*identities.cut(listing.picture(i), listing.points[i])))
     return fitted, pictures
-
-
-def _photo(listing, i: int):
-    from likeness.data.folder import picture
-
-    return picture(listing.path(i))
 
 
 def _frames(config: People) -> list:

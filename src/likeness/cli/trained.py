@@ -160,7 +160,7 @@ def _genova(path: Path, made: Made) -> System:
 
     def rest(listing: Listing) -> Iterator[Rest]:
         for rows in parts(len(listing.files)):
-            crops = np.stack([aligned(picture(listing, i), five(listing.points[i]), recogniser) for i in rows])
+            crops = np.stack([aligned(listing.picture(i), five(listing.points[i]), recogniser) for i in rows])
             with torch.no_grad():
                 codes = recipe(torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255)
                 yield Rest(model(*codes), {name: value.numpy() for name, value in codes._asdict().items()})
@@ -237,13 +237,6 @@ def crops(listing: Listing, confidence: np.ndarray | None = None) -> Iterator[di
 def parts(count: int) -> Iterator[range]:
     """Places of photos that are looked at together."""
     return (range(start, min(start + TOGETHER, count)) for start in range(0, count, TOGETHER))
-
-
-def picture(listing: Listing, i: int) -> np.ndarray:
-    """A photo of a listing, uint8 (H, W, 3) sRGB."""
-    from likeness.data import folder
-
-    return folder.picture(listing.path(i))
 
 
 def listings(data: Path, sets: Sequence[str], split: str, most: int) -> list[Shown]:

@@ -47,6 +47,10 @@ class Listing:
         """Photo i's file."""
         return self.root / self.name / self.files[i]
 
+    def picture(self, i: int) -> np.ndarray:
+        """Photo i, uint8 (h, w, 3) sRGB."""
+        return picture(self.path(i))
+
 
 def picture(path: Path) -> np.ndarray:
     """A photo as it is stored, uint8 (h, w, 3) sRGB.

@@ -20,7 +20,7 @@ from torch import nn
 from likeness.data import augment
 from likeness.data.booth import Booth, as_seen
 from likeness.data.crops import SHARES
-from likeness.data.folder import Listing, picture
+from likeness.data.folder import Listing
 from likeness.encoders.recognition.interface import Recognition
 from likeness.encoders.recognition.templates import five, photo_from_crop
 from likeness.photos.crop import sample
@@ -189,7 +189,7 @@ class _Reader:
     def photo(self, row: int) -> np.ndarray:
         """The picture of a row, uint8 sRGB."""
         listing, i = self.chosen[row]
-        return picture(listing.path(i))
+        return listing.picture(i)
 
     def __call__(self, row: int) -> np.ndarray:
         """(versions, S, S, 3) uint8; odd versions are mirrored, those from the third on misplaced and spoiled."""

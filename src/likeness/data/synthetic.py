@@ -12,7 +12,7 @@ import numpy as np
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.assets.ict import IctModel
 from likeness.data import backgrounds
-from likeness.data.folder import Listing, crop_from_photo, picture
+from likeness.data.folder import Listing, crop_from_photo
 from likeness.data.studio import HEAD, Look, Studio
 from likeness.data.targets import TARGETS
 from likeness.errors import AssetError
@@ -127,7 +127,7 @@ class Shooting:
         self.skins = np.stack([self._skin(*chosen[i]) for i in order])
 
     def _skin(self, listing: Listing, i: int) -> np.ndarray:
-        image = picture(listing.path(i))
+        image = listing.picture(i)
         self.photos.append(image)
         values = {key: listing.targets[key][i].astype(np.float64) for key in TARGETS}
         view = View(values["rotation"], values["translation"], values["focal"], values["principal"], image.shape[:2])

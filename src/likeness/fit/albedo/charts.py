@@ -12,7 +12,7 @@ import numpy as np
 from likeness import color
 from likeness.assets import correspondence
 from likeness.assets.builtin import Builtin
-from likeness.data.folder import Listing, picture
+from likeness.data.folder import Listing
 from likeness.errors import AssetError
 from likeness.geometry.cameras import project, to_camera, to_pixels
 from likeness.geometry.mesh import vertex_normals
@@ -154,7 +154,7 @@ def unwrap_listing(
 
 def unwrap(unwrapper: Unwrapper, listing: Listing, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One photo of a set over the chart, as in `Charts`."""
-    targets, image = listing.targets, picture(listing.path(row))
+    targets, image = listing.targets, listing.picture(row)
     view = View(*(targets[key][row] for key in ("rotation", "translation", "focal", "principal")), image.shape[:2])
     return unwrapper(image, targets["identity"][row], targets["expression"][row], view, listing.points[row, :, :2])
 
