@@ -303,12 +303,7 @@ def _sheet(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
 def _head(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
     """One more head in a group; sometimes a whole photo."""
     portrait, photo = draw(random)
-    face = _random_face(canvas, random)
-    if random.random() < 0.5:
-        photo = recolor(photo, random)
-    placed = place(portrait, photo, face, random.random() < 0.5, canvas.size)
-    mask = placed.inside if random.random() < 0.2 else head_mask(placed, random)
-    canvas.paste(placed, mask, is_face=True)
+    _lay(canvas, portrait, photo, _random_face(canvas, random), random, is_face=True)
 
 
 def _decoy(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
@@ -316,11 +311,19 @@ def _decoy(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
     portrait, photo = draw(random)
     face = _random_face(canvas, random)
     photo = faceless.patch(portrait, photo, random, canvas.mix.pictures, canvas.mix.odd)
+    _lay(canvas, portrait, photo, face, random, is_face=False)
+
+
+def _lay(
+    canvas: _Canvas, portrait: Portrait, photo: np.ndarray, face: tuple[float, float, float, float],
+    random: np.random.Generator, is_face: bool,
+) -> None:  # fmt: skip
+    """A head of a photo at a face's place, perhaps recoloured, mirrored, or with all of the photo around it."""
     if random.random() < 0.5:
         photo = recolor(photo, random)
     placed = place(portrait, photo, face, random.random() < 0.5, canvas.size)
     mask = placed.inside if random.random() < 0.2 else head_mask(placed, random)
-    canvas.paste(placed, mask, is_face=False)
+    canvas.paste(placed, mask, is_face=is_face)
 
 
 def _occlude(canvas: _Canvas, random: np.random.Generator) -> None:
