@@ -1,6 +1,6 @@
 """How far a rendering's colours are from a photo's, so that the few pixels a model cannot explain do not rule.
 
-Tewari et al. 2018, eq. 7, Tran et al. 2019, eq. 3, Deng et al. 2022, eq. 6: the l2,1 norm, l2 over the channels and l1 over the
+Tewari et al. 2018, eq. 9, Tran et al. 2019, eq. 4, Deng et al. 2022, eq. 8: the l2,1 norm, l2 over the channels and l1 over the
 pixels. At zero it has no gradient; `robust` is smooth there, and the one owner of the weights of its least-squares form.
 """
 
