@@ -153,6 +153,6 @@ def test_colours_of_others_are_decoded_as_numpy_does(encoding):
     mean, modes = random.uniform(0.2, 0.8, (9, 3)), random.normal(0, 0.2, (4, 9, 3))
     colors = Colors(mean.astype(np.float32), modes.astype(np.float32), encoding)
     code = random.standard_normal((2, 3, 4)).astype(np.float32)
-    found = ColorDecoder(colors)(torch.from_numpy(code))
+    found = ColorDecoder(colors).diffuse(torch.from_numpy(code))
     np.testing.assert_allclose(found, colors.decode(code), atol=1e-6)
-    assert torch.autograd.gradcheck(ColorDecoder(colors).double(), torch.zeros(1, 4, dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(ColorDecoder(colors).double().diffuse, torch.zeros(1, 4, dtype=torch.float64, requires_grad=True))

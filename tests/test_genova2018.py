@@ -303,6 +303,13 @@ def test_a_model_of_others_takes_the_place_of_the_one_that_ships():
     assert all(value.isfinite() for value in found.losses(items, found.stages[0]).values())
 
 
+def test_faces_wear_the_diffuse_part_of_their_albedo_model():
+    (model, _), code = toy_model(), torch.randn(2, 5, generator=torch.Generator().manual_seed(3))
+    diffuse, specular = model.albedo(code)
+    assert (diffuse - specular).abs().mean() > 0.05
+    assert model(torch.zeros(2, 6), code).albedo.equal(diffuse)
+
+
 def test_a_model_without_colours_or_without_eyes_is_refused(tmp_path):
     with pytest.raises(AssetError, match="no colours"):
         Expressionless.outside(replace(outside(), albedo=None))

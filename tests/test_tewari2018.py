@@ -244,7 +244,7 @@ def test_a_face_model_of_others_can_be_the_base_level(portraits, tmp_path):
     losses = recipe.losses(_batch(portraits), Stage("x", 1, FULL, {}))
     assert set(losses) == set(FULL) and all(loss.isfinite() for loss in losses.values())
     code = torch.randn(2, 3)
-    torch.testing.assert_close(stored(face.albedo(code)), face.albedo.encoded(code).clamp(0, 1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(stored(face.albedo.diffuse(code)), face.albedo.encoded(code).clamp(0, 1), atol=1e-4, rtol=0)
     pca.write(tmp_path / "plain.npz", replace(other, albedo=None))
     with pytest.raises(AssetError, match="colours"):
         parts(tmp_path / "plain.npz")

@@ -46,9 +46,12 @@ class AlbedoDecoder(nn.Module):
             Diffuse and specular albedo, (..., V, 3) each, linear RGB in [0, 1], as `types.Face` has them. Differentiable;
             a colour that is clipped has no gradient.
         """
-        diffuse = decoded(self.encoded(code))
         shine = (self.gloss + torch.tensordot(code, self.shine, 1)).clip(0, 1)
-        return diffuse, shine.expand(*shine.shape[:-1], 3)
+        return self.diffuse(code), shine.expand(*shine.shape[:-1], 3)
+
+    def diffuse(self, code: Tensor) -> Tensor:
+        """Diffuse albedo alone (..., V, 3), linear RGB in [0, 1], of a code (..., K); clipped as in `forward`."""
+        return decoded(self.encoded(code))
 
     def encoded(self, code: Tensor) -> Tensor:
         """Diffuse albedo (..., V, 3) as it is linear in the code (..., K): sRGB-encoded, and not yet clipped to [0, 1]."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -19,10 +17,7 @@ from likeness.types import Face, Topology
 
 
 class ColorDecoder(nn.Module):
-    """Vertex colours of a model of others: a code (..., K) to linear RGB (..., V, 3) in [0, 1]; everything in buffers.
-
-    The torch twin of `assets.outside.Colors.decode`; a colour that is clipped has no gradient.
-    """
+    """Vertex colours of a model of others, as `AlbedoDecoder` but for the specular part; everything in buffers."""
 
     def __init__(self, colors: Colors) -> None:
         super().__init__()
@@ -30,7 +25,11 @@ class ColorDecoder(nn.Module):
         for name, values in (("mean", colors.mean), ("modes", colors.modes)):
             self.register_buffer(name, torch.from_numpy(np.array(values, np.float32)), persistent=False)
 
-    def forward(self, code: Tensor) -> Tensor:
+    def diffuse(self, code: Tensor) -> Tensor:
+        """A code (..., K) to linear RGB (..., V, 3) in [0, 1]: the torch twin of `assets.outside.Colors.decode`.
+
+        A colour that is clipped has no gradient.
+        """
         color = (self.mean + torch.tensordot(code, self.modes, 1)).clip(0, 1)
         return linear_from_srgb(color) if self.encoding == "srgb" else color
 
@@ -46,7 +45,7 @@ class Expressionless(nn.Module):
     Attributes:
         codes: Sizes of "identity" and "albedo", both in standard deviations.
         licence: One line that must travel with what is made from the model.
-        albedo: From an albedo code to albedo: `AlbedoDecoder` or `ColorDecoder`.
+        albedo: Its `diffuse(code)` is an albedo code's albedo: `AlbedoDecoder` or `ColorDecoder`.
     """
 
     def __init__(self, shape: LinearModel, albedo: AlbedoDecoder | ColorDecoder, licence: str = "") -> None:
@@ -88,5 +87,4 @@ class Expressionless(nn.Module):
             A face with `vertices`, `neutral` (..., V, 3) mm, model frame, which are the same, and `albedo` (..., V, 3).
         """
         neutral = self.mean + torch.tensordot(identity, self.identity, 1)
-        color: Any = self.albedo(albedo)
-        return Face(neutral, neutral, color if isinstance(color, Tensor) else color[0])
+        return Face(neutral, neutral, self.albedo.diffuse(albedo))
