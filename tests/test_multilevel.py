@@ -12,8 +12,8 @@ from likeness.losses.contour import slide  # noqa: E402
 from likeness.losses.landmark import confident_squares  # noqa: E402
 from likeness.models.linear import LinearModel  # noqa: E402
 from likeness.models.multilevel import (  # noqa: E402
-    GeometryCorrectives, LinearSpace, MultilevelModel, NonLinearSpace, ReflectanceCorrectives,
-    harmonics, skin_of, spread,
+    GeometryCorrectives, Level, LinearSpace, MultilevelModel, NonLinearSpace, ReflectanceCorrectives,
+    corrected, harmonics, skin_of, spread,
 )  # fmt: skip
 
 TOPOLOGY, MEAN = head().topology(), head().mean
@@ -48,6 +48,15 @@ def test_no_corrective_code_leaves_the_base_level(kind):
     assert (final.vertices - base.vertices).norm(dim=-1).mean() > 0.1
     torch.testing.assert_close(final.vertices - base.vertices, final.neutral - base.neutral, atol=1e-4, rtol=0)
     assert 0 <= final.albedo.min() and final.albedo.max() <= 1 and not torch.equal(final.albedo, base.albedo)
+
+
+def test_corrections_are_added_to_colours_that_are_possible():
+    tones = torch.tensor([-0.5, 0.5, 1.5], requires_grad=True)
+    places, step, tint = torch.ones(1, 1, 3), torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.1, 0.2, -0.3])
+    final = corrected(Level(places, tones), step, tint)
+    torch.testing.assert_close(final.vertices, places + step)
+    torch.testing.assert_close(final.tones, torch.tensor([0.1, 0.7, 0.7]))
+    torch.testing.assert_close(torch.autograd.grad(final.tones.sum(), tones)[0], torch.tensor([0.0, 1.0, 0.0]))
 
 
 def test_linear_correctives_add_up_and_others_do_not():

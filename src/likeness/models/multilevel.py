@@ -29,6 +29,18 @@ FINE = 10.0
 """Number of the harmonic at which the basis at the start is weaker by the root of two. Ours."""
 
 
+class Level(NamedTuple):
+    """A level as losses see it, before colours are decoded.
+
+    Attributes:
+        vertices: (B, V, 3) mm, model frame.
+        tones: (B, V, 3) sRGB-encoded albedo, not clipped: linear in the codes at the base level.
+    """
+
+    vertices: Tensor
+    tones: Tensor
+
+
 class Levels(NamedTuple):
     """One face, or a batch, at both levels; `albedo` is linear RGB as everywhere."""
 
@@ -141,11 +153,22 @@ class ReflectanceCorrectives(nn.Module):
         return self.read.apply(self.space(code))
 
 
-class MultilevelModel(nn.Module):
-    """Both levels of a face.
+def corrected(base: Level, displacement: Tensor, tint: Tensor) -> Level:
+    """The final level, eq. 1 and 2: what the correctives say, added to the base level.
 
     Ours: the paper adds reflectance as it is; here encoded values are added. In those the albedo model is linear, and a
-    beard is about the same step on light and on dark skin.
+    beard is about the same step on light and on dark skin. And the base level's are clipped to [0, 1] before, so that
+    correctives begin at a colour that is possible; where they are, the base level's code gets no gradient from this one.
+
+    Args:
+        displacement: (B, V, 3) mm, of `GeometryCorrectives`.
+        tint: (B, V, 3), of `ReflectanceCorrectives`.
+    """
+    return Level(base.vertices + displacement, base.tones.clamp(0, 1) + tint)
+
+
+class MultilevelModel(nn.Module):
+    """Both levels of a face.
 
     Args:
         shape: (identity, expression) -> Face, fixed; `models.linear.LinearModel`.
@@ -163,11 +186,13 @@ class MultilevelModel(nn.Module):
         self, identity: Tensor, expression: Tensor, albedo: Tensor, geometry: Tensor, reflectance: Tensor
     ) -> Levels:
         """All codes, (B, ...) each, to both levels, eq. 1 to 4."""
-        face, tones = self.shape(identity, expression), self.albedo.encoded(albedo)
-        displacement = self.geometry(geometry)
-        base = Face(face.vertices, face.neutral, decoded(tones))
-        tones = tones.clamp(0, 1) + self.reflectance(reflectance)
-        return Levels(base, Face(face.vertices + displacement, face.neutral + displacement, decoded(tones)))
+        face, displacement = self.shape(identity, expression), self.geometry(geometry)
+        base = Level(face.vertices, self.albedo.encoded(albedo))
+        final = corrected(base, displacement, self.reflectance(reflectance))
+        return Levels(
+            Face(base.vertices, face.neutral, decoded(base.tones)),
+            Face(final.vertices, face.neutral + displacement, decoded(final.tones)),
+        )
 
 
 def skin_of(topology: Topology) -> np.ndarray:

@@ -63,7 +63,7 @@ from likeness.losses.contour import slide
 from likeness.losses.landmark import confident_squares
 from likeness.losses.photometric import l21
 from likeness.models.multilevel import (
-    GeometryCorrectives, Levels, MultilevelModel, ReflectanceCorrectives, skin_of, spread,
+    GeometryCorrectives, Level, Levels, MultilevelModel, ReflectanceCorrectives, corrected, skin_of, spread,
 )  # fmt: skip
 from likeness.recipes.base import Recipe
 from likeness.render.normals import vertex_normals
@@ -114,13 +114,6 @@ class FaceParts:
     fixed: Embedding
     path: Embedding
     weights: bool = True
-
-
-class Level(NamedTuple):
-    """What the losses see of a level: vertices (B, V, 3) mm, and encoded albedo (B, V, 3), not clipped."""
-
-    vertices: Tensor
-    tones: Tensor
 
 
 class Seen(NamedTuple):
@@ -238,8 +231,8 @@ class Tewari2018(Recipe):
         self, base: Level, found: Parameters, view: View, photo: Tensor, chosen: Tensor, stage: Stage
     ) -> dict[str, Tensor]:
         """The terms of the final level."""
-        displacement, tones = self.model.geometry(found.geometry), self.model.reflectance(found.reflectance)
-        final = Level(base.vertices + displacement, base.tones.clamp(0, 1) + tones)
+        displacement = self.model.geometry(found.geometry)
+        final = corrected(base, displacement, self.model.reflectance(found.reflectance))
         compute = {
             "photo_final": lambda: self.seen(final, view, found.light, photo, chosen).error().mean(),
             "smo": lambda: smoothness.roughness(displacement, self.laplacian),
