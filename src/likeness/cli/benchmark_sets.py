@@ -15,6 +15,7 @@ from likeness import color
 from likeness.assets.builtin import Builtin
 from likeness.cli.evaluate import Bench
 from likeness.cli.frames import frames
+from likeness.cli.lfpw import lfpw
 from likeness.data import backgrounds
 from likeness.data.folder import picture, read_set
 from likeness.errors import AssetError
@@ -242,21 +243,15 @@ def _photo_item(name: str, person: str, path: Path, truth: Truth, points: np.nda
 
 def lfpw_set(data: Path, split: str, most: int) -> ItemSet:
     """Photos with 68 points."""
-    folder = data / "landmarks_lfpw"
-    with np.load(folder / "landmarks478.npz") as file:
-        names, points = [str(name) for name in file["name"]], file["points"].astype(np.float32)
-    with np.load(folder / "landmarks68.npz") as file:
-        truth = file["points"].astype(np.float64)
-    fold = np.arange(len(points)) % 2
-    mapping = landmarks.fit_map(points, truth, fold)
-    mine = np.flatnonzero(fold == (1 if split == "test" else 0))
+    photos = lfpw(data)
+    mine = photos.rows(SPLITS[split])
     mine = mine[even(len(mine), most)]
-    units = nme.unit_size(truth, "outer")
+    units = nme.unit_size(photos.points, "outer")
 
     def measure(item: Item, answer: Answer) -> dict[str, float]:
         found = answer.points
         if answer.dense is not None:
-            found = mapping.apply(answer.dense[None], np.array([item.truth.fold]))[0]
+            found = photos.mapping.apply(answer.dense[None], np.array([item.truth.fold]))[0]
         if found is None:
             return {}
         inner = nme.INNER_MOUTH_68
@@ -267,8 +262,9 @@ def lfpw_set(data: Path, split: str, most: int) -> ItemSet:
 
     items = tuple(
         _photo_item(
-            f"lfpw-{Path(names[i]).stem}", names[i], folder / "images" / names[i],
-            Truth(points=truth[i], dense=points[i], unit=float(units[i]), fold=int(fold[i])), points[i],
+            f"lfpw-{photos.files[i].stem}", photos.files[i].name, photos.files[i],
+            Truth(points=photos.points[i], dense=photos.dense[i], unit=float(units[i]), fold=int(photos.fold[i])),
+            photos.dense[i],
         )
         for i in mine
     )  # fmt: skip

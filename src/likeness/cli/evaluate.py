@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from likeness.cli.lfpw import lfpw
 from likeness.cli.train import data_folder
 from likeness.data.folder import picture
 from likeness.photos.detect import Detection, face_frame, square
@@ -185,22 +186,17 @@ def evaluate_landmarks(config: EvaluateLandmarks) -> None:
 
     data = data_folder(config.data)
     bench = Bench(data)
-    wild = data / "landmarks_lfpw"
-    with np.load(wild / "landmarks478.npz") as file:
-        names, points = file["name"], file["points"].astype(np.float32)
-    with np.load(wild / "landmarks68.npz") as file:
-        truth = file["points"].astype(np.float32)
-    fold = np.arange(len(points)) % 2
-    mapping = measure.fit_map(points, truth, fold)
-    mine = np.flatnonzero(fold == (1 if config.split == "test" else 0))[: config.limit]
-    predict = _predictors(bench, config, [wild / "images" / str(names[i]) for i in mine], points[mine])
-    found = {"given dense landmarks": points[mine, :, :2]} | bench.rows_of(points[mine], predict, config.teacher)
+    photos = lfpw(data)
+    mine = photos.rows(config.split)[: config.limit]
+    points, truth = photos.dense[mine], photos.points[mine]
+    predict = _predictors(bench, config, [photos.files[i] for i in mine], points)
+    found = {"given dense landmarks": points[..., :2]} | bench.rows_of(points, predict, config.teacher)
     rows: Rows = {}
     for name, dense in found.items():
-        mapped, plain = mapping.apply(dense, fold[mine]), measure.by_index(dense)
-        rows[name] = measure.sparse(mapped, truth[mine]).row() | {
-            "jaw": measure.sparse(mapped, truth[mine], measure.JAW_68).row()["mean"],
-            "index table": measure.sparse(plain, truth[mine]).row()["mean"],
+        mapped, plain = photos.mapping.apply(dense, photos.fold[mine]), measure.by_index(dense)
+        rows[name] = measure.sparse(mapped, truth).row() | {
+            "jaw": measure.sparse(mapped, truth, measure.JAW_68).row()["mean"],
+            "index table": measure.sparse(plain, truth).row()["mean"],
         }
     show(f"lfpw {config.split}, 68 points, % of outer-eye distance", rows, config.output)
     listing = read_set(data / "photos", "sfhq", config.split)

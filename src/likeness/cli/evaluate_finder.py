@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from likeness.cli.frames import frames
 from likeness.cli.train import data_folder
 from likeness.data import backgrounds
 from likeness.data.portraits import SETS, Draw, Portrait, portraits, read
@@ -100,11 +101,9 @@ class _Report:
 
     def video_frames(self) -> measure.Matches:
         """All video frames, against boxes from their automatic dense landmarks (evaluation only)."""
-        folder = self.root / "video_frames"
-        with np.load(folder / "landmarks478.npz", allow_pickle=False) as file:
-            names, points = [str(n) for n in file["name"]], file["points"].astype(np.float32)
-        scenes = (_labelled(folder / "frames" / n, p) for n, p in zip(names, points))
-        return self.match("video frames", scenes, len(names))
+        found = frames(self.root, None)
+        scenes = (_labelled(path, points) for path, points in zip(found.files, found.points))
+        return self.match("video frames", scenes, len(found.files))
 
 
 def _scene(image: np.ndarray, *faces: tuple[float, float, float, float]) -> Scene:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from likeness.errors import AssetError
-
 LETTERS = {"validation": "M", "test": "AJS"}
 """First letters of the people's names of a split; all others are for training."""
 
@@ -35,8 +33,8 @@ class Frames:
         return picture(self.files[i])
 
 
-def frames(data: Path, split: str) -> Frames:
-    """All frames of a split's people.
+def frames(data: Path, split: str | None) -> Frames:
+    """All frames of a split's people, or of everybody.
 
     Args:
         data: Folder that holds video_frames/.
@@ -44,14 +42,13 @@ def frames(data: Path, split: str) -> Frames:
     Raises:
         AssetError: When it does not.
     """
+    from likeness.data.folder import archive
+
     folder = data / "video_frames"
-    try:
-        with np.load(folder / "landmarks478.npz") as file:
-            names, points = [str(name) for name in file["name"]], file["points"].astype(np.float32)
-    except (OSError, KeyError) as error:
-        raise AssetError(f"{folder}: no frames with landmarks478.npz are there ({error})") from None
-    taken = "".join(LETTERS.values())
-    mine = [i for i, name in enumerate(names) if (name[0] in LETTERS[split] if split in LETTERS else name[0] not in taken)]
+    found = archive(folder / "landmarks478.npz", ("name", "points"))
+    names, points = [str(name) for name in found["name"]], found["points"].astype(np.float32)
+    splits = {letter: name for name, letters in LETTERS.items() for letter in letters}
+    mine = [i for i, name in enumerate(names) if split in (None, splits.get(name[0], "train"))]
     stems = [names[i].rsplit(".", 1)[0].rsplit("_", 1) for i in mine]
     files = tuple(folder / "frames" / names[i] for i in mine)
     return Frames(files, np.array([p for p, _ in stems]), np.array([v[0] for _, v in stems]), points[mine])

@@ -90,17 +90,22 @@ def read_set(root: Path, name: str, split: str, targets: Path | None = None) -> 
     """
     given = root / f"{name}.landmarks478.npz"
     if targets is not None and not given.exists():
-        archive = read_shards(targets / name, ("name", "points"))
+        found = read_shards(targets / name, ("name", "points"))
     else:
-        archive = _archive(given, ("name", "points"))
-    files = [str(file) for file in archive["name"]]
+        found = archive(given, ("name", "points"))
+    files = [str(file) for file in found["name"]]
     wanted = np.flatnonzero(splits(root / name, files, name) == split)
     chosen = [files[i] for i in wanted]
     fits = None if targets is None else _match(read_shards(targets / name, ("name", "ok", *TARGETS)), chosen)
-    return Listing(root, name, chosen, archive["points"][wanted].astype(np.float32), fits)
+    return Listing(root, name, chosen, found["points"][wanted].astype(np.float32), fits)
 
 
-def _archive(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
+def archive(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
+    """Arrays of an .npz file by name.
+
+    Raises:
+        AssetError: When the file is missing, damaged, or without one of them.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in keys}
