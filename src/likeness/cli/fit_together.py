@@ -52,16 +52,16 @@ def together(config: Together, system: System | None = None, fitter: Fitter | No
 
     from likeness.assets import correspondence
     from likeness.cli.fit import Fitter
+    from likeness.cli.reconstruct import check_formats
     from likeness.fit.landmarks.bases import builtin_bases
-    from likeness.fit.people.album import album, check
+    from likeness.fit.people.album import album
     from likeness.fit.people.together import choose, refined
     from likeness.fit.people.together import together as fit_person
     from likeness.runtime.reconstruct import printable, shipped
     from likeness.runtime.write import check_writable
 
     start = perf_counter()
-    formats = [name.strip() for name in config.format.split(",") if name.strip()]
-    check(formats)
+    formats = check_formats(config.format)
     if not 64 <= config.texture <= 4096:
         raise UsageError(f"--texture is {config.texture}; give texels between 64 and 4096")
     paths = inputs.photos(config.photos)

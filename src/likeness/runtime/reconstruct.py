@@ -196,9 +196,7 @@ class Reconstruction:
         Raises:
             UsageError: When a format is not known.
         """
-        unknown = set(formats) - set(FORMATS)
-        if unknown:
-            raise UsageError(f"there is no format {sorted(unknown)[0]!r}; choose from {','.join(FORMATS)}")
+        check_formats(formats)
         result: dict[str, bytes] = {}
         asset = self.asset() if {"glb", "obj"} & set(formats) else None
         if "glb" in formats:
@@ -293,6 +291,17 @@ def reconstruct(
     found = sorted(system.find(image, min_face, min_score), key=lambda face: -face.side)[:max_faces]
     timings = {"read": 1000 * (read_time - start), "find": 1000 * (perf_counter() - read_time)}
     return [one_face(image, face, system, name, timings) for face in sorted(found, key=lambda face: face.center)]
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse formats that are none of `FORMATS`.
+
+    Raises:
+        UsageError: With the first of them.
+    """
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown:
+        raise UsageError(f"there is no format {unknown[0]!r}; choose from {','.join(FORMATS)}")
 
 
 def one_face(

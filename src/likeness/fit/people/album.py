@@ -12,7 +12,6 @@ import numpy as np
 
 from likeness import color
 from likeness.assets.builtin import Builtin
-from likeness.errors import UsageError
 from likeness.export import codes as code_files
 from likeness.export import environment, gltf, obj
 from likeness.export.asset import Asset, from_builtin
@@ -25,15 +24,12 @@ from likeness.photos.detect import Detection
 from likeness.runtime.blend import Blend, blend
 from likeness.runtime.confidence import Region, advice, assess, shape_deviation
 from likeness.runtime.overlay import draw
+from likeness.runtime.reconstruct import FORMATS, TEXTURE_SIZE, check_formats
 from likeness.runtime.unwrap import see
 from likeness.types import Landmarks, Light, Topology, View
 
 FORMAT, VERSION = "likeness.confidence", 1
 """What confidence.json calls itself; the version grows when a field changes its meaning."""
-TEXTURE_SIZE = 1024
-"""Texels along a side of the texture."""
-FORMATS = ("glb", "obj", "json", "overlay")
-"""What can be written."""
 PERSON_FILES = ("face.glb", "face.obj", "face.mtl", "face.jpg", "face.json", "confidence.json", "albedo.png")
 """Names of the files of a person."""
 PHOTO_FILES = ("overlay.png", "face.json", "light.png", "light.hdr")
@@ -150,7 +146,7 @@ class Album:
         Raises:
             UsageError: When a format is not known.
         """
-        check(formats)
+        check_formats(formats)
         asset = self.asset() if {"glb", "obj"} & set(formats) else None
         result = {"face.glb": gltf.to_bytes(asset)} if "glb" in formats else {}
         result |= obj.to_files(asset, "face") if "obj" in formats else {}
@@ -169,17 +165,6 @@ class Album:
             result["light.png"] = to_png(environment.tone_mapped(environment.irradiance(light))[0])
             result["light.hdr"] = environment.to_hdr(environment.radiance(light))
         return result
-
-
-def check(formats: Sequence[str]) -> None:
-    """Refuse formats that there are not.
-
-    Raises:
-        UsageError: When a format is not known, or none is given.
-    """
-    unknown = sorted(set(formats) - set(FORMATS))
-    if unknown or not formats:
-        raise UsageError(f"there is no format {unknown[0] if unknown else ''!r}; choose from {','.join(FORMATS)}")
 
 
 def album(

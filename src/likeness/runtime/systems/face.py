@@ -19,7 +19,7 @@ from likeness.export.textures import to_png
 from likeness.geometry import harmonics
 from likeness.geometry.mesh import vertex_normals
 from likeness.runtime.draw import rendered
-from likeness.runtime.reconstruct import TEXTURE_SIZE, Reconstruction
+from likeness.runtime.reconstruct import FORMATS, TEXTURE_SIZE, Reconstruction
 from likeness.runtime.systems.card import Card
 from likeness.types import Light
 
@@ -107,7 +107,7 @@ class SystemFace(Reconstruction):
         more: Mapping[str, Any] = {"system": self.card.system, "correctives": self.base is not None}
         return replace(record, model={**record.model, **more}, licences=(*record.licences, self.card.notice))
 
-    def files(self, formats: Sequence[str] = ("glb", "obj", "json", "overlay"), head: IctModel | None = None) -> dict[str, bytes]:
+    def files(self, formats: Sequence[str] = FORMATS, head: IctModel | None = None) -> dict[str, bytes]:
         """The files of a folder of results, by name: albedo and light beside those of a reconstruction; with two levels the
         coarser one as base.glb and albedo-base.png."""
         result = super().files(formats, head) | {"albedo.png": to_png(encoded(self.albedo))}
