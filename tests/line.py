@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from likeness.losses.distribution import standard_normal_moments
 from likeness.recipes.base import Recipe
 from likeness.train import checkpoint
 from likeness.train.settings import Settings
@@ -30,26 +32,34 @@ class Points:
 
 
 class Line(Recipe):
-    """A small network with batch norm and dropout (state and randomness that must survive resumption), two stages."""
+    """A small network with batch norm and dropout (state and randomness that must survive resumption), two stages.
 
-    def __init__(self, terms=("error",), rates=("body", "head"), poison=-1, coupled=True) -> None:
+    Args:
+        poison: The call of the losses whose error is not a number, in process `sick` or in all.
+        moments: Whether a third term ties the answers of all processes together.
+    """
+
+    def __init__(self, terms=("error",), rates=("body", "head"), poison=-1, coupled=True, sick=None, moments=False) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.body = nn.Sequential(nn.Linear(3, 8), *([nn.BatchNorm1d(8), nn.Dropout(0.2)] if coupled else [nn.Tanh()]))
         self.head = nn.Linear(8, 3)
-        self.poison, self.calls = poison, 0
+        healthy = sick is not None and os.environ.get("RANK", "0") != str(sick)
+        self.poison, self.calls, self.moments = -1 if healthy else poison, 0, moments
+        more = {"moments": 0.1} if moments else {}
         self.stages = (
-            Stage("first", 7, {"error": 1.0}, {"head": 1e-2}),
-            Stage("second", 9, {term: 1.0 for term in terms}, {group: 1e-2 for group in rates}),
+            Stage("first", 7, {"error": 1.0} | more, {"head": 1e-2}),
+            Stage("second", 9, {term: 1.0 for term in terms} | more, {group: 1e-2 for group in rates}),
         )
 
     def groups(self):
         return {"body": list(self.body.parameters()), "head": list(self.head.parameters())}
 
     def losses(self, batch, stage):
-        error = (self.head(self.body(batch["x"])) - batch["y"]).square().mean()
+        answer = self.head(self.body(batch["x"]))
         self.calls += self.training
-        return {"error": error * (math.nan if self.training and self.calls == self.poison else 1.0)}
+        error = (answer - batch["y"]).square().mean() * (math.nan if self.training and self.calls == self.poison else 1.0)
+        return {"error": error} | ({"moments": standard_normal_moments(answer)} if self.moments else {})
 
     def dataset(self, stage):
         return Points()

@@ -80,6 +80,26 @@ def test_all_stop_where_one_meets_a_number_that_is_not_finite(tmp_path):
     assert all(batch.shape == (4, 3) for batch in batches) and not batches[0].equal(batches[1])
 
 
+def test_all_stop_where_one_alone_meets_it_and_a_loss_gathers_the_batch(tmp_path):
+    """The backward pass of such a loss talks to the other processes; they must not be saying something else by then."""
+    codes, said = run(tmp_path, recipe={"poison": 5, "sick": 1, "moments": True})
+    assert 0 not in codes
+    assert all("stage first, step 4: error is not finite; the batch is in" in errors for _, errors in said), said
+    batches = [load_file(tmp_path / f"batch-of-step-4-process-{rank}.safetensors")["x"] for rank in (0, 1)]
+    assert all(batch.shape == (4, 3) for batch in batches) and not batches[0].equal(batches[1])
+
+
+def test_two_processes_gather_the_moments_of_the_uncut_batch(tmp_path):
+    changes = {"coupled": False, "moments": True}
+    codes, said = run(tmp_path / "two", recipe=changes)
+    assert codes == [0, 0], said
+    one = train(Line(**changes), tmp_path / "one", settings(), console=quiet())
+    a, b = weights(one), weights(tmp_path / "two" / CHECKPOINT)
+    assert all(torch.allclose(a[k], b[k], rtol=0, atol=1e-5) for k in a)
+    cut = train(Line(**changes), tmp_path / "cut", settings(accumulate=2), console=quiet())
+    assert any(not torch.allclose(a[k], value, rtol=0, atol=1e-4) for k, value in weights(cut).items())
+
+
 def test_folders_that_differ_are_noticed(tmp_path):
     train(Line(), tmp_path / "a", settings(accumulate=2), limit=4, console=quiet())
     for steps, what in ((0, "whether they find a checkpoint"), (2, "the step that they resume at")):

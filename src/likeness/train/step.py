@@ -80,12 +80,15 @@ class Step:
                 state.rewind()
             losses, loss = self._forward(part, stage, number, k)
             values = torch.stack([value.detach().double() for value in (*(losses[name] for name in stage.terms), loss)])
-            means += values / self.parts
+            values /= self.parts
+            # Before the gradient: where a loss gathers the batch, its backward pass waits for all processes, so that all
+            # must go there or none. A sum is finite where all its parts are.
+            self.processes.add_up([values])
+            means += values
             if values.isfinite().all():
                 (loss if self.parts == 1 else loss / self.parts).backward()
             if state:
                 state.keep()
-        self.processes.add_up([means])
         found = dict(zip([*stage.terms, ""], means.tolist()))
         wrong = [name for name in stage.terms if not math.isfinite(found[name])]
         if wrong:
