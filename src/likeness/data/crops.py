@@ -18,7 +18,7 @@ from likeness.assets.arkit import mirrored as other_side
 from likeness.assets.correspondence import EYE_LEFT, EYE_RIGHT
 from likeness.assets.dense_mirror import permutation
 from likeness.data import augment
-from likeness.data.folder import Photos, transform
+from likeness.data.folder import Photos, steepness, transform
 from likeness.data.synthetic import Renders
 from likeness.encoders import camera
 from likeness.geometry.cameras import project, transform_view
@@ -83,6 +83,19 @@ def close_gaps(points: np.ndarray) -> np.ndarray:
     return closed
 
 
+def chances_of(weight: np.ndarray, sets: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """(n,) cumulative, how often each photo is drawn: sets by `SHARES`, those within a set by their weight (n,).
+
+    Args:
+        sets: (n,) place of each photo's set among the names.
+    """
+    weight = weight.astype(np.float64)
+    for place, name in enumerate(names):
+        mine = sets == place
+        weight[mine] *= SHARES.get(name, 0.1) / max(weight[mine].sum(), 1e-9)
+    return np.cumsum(weight) / weight.sum()
+
+
 @dataclass(frozen=True)
 class Source:
     """Pictures with one face each.
@@ -109,13 +122,10 @@ def from_photos(photos: Photos, names: Sequence[str]) -> Source:
 
     The lids of shut eyes meet (`close_gaps`).
     """
-    yaw = np.degrees(photos.yaw())
+    yaw = np.degrees(steepness(photos.points))
     winking = np.minimum(*eye_openings(photos.points).values()) < (OPEN + SHUT) / 2
     weight = 1.0 + 1.5 * (yaw > 25) + 1.5 * (yaw > 45) + 4.0 * (winking & (yaw < 45))
-    for place, name in enumerate(names):
-        mine = photos.sets == place
-        weight[mine] *= SHARES.get(name, 0.1) / max(weight[mine].sum(), 1e-9)
-    chances, points = np.cumsum(weight) / weight.sum(), close_gaps(photos.points)
+    chances, points = chances_of(weight, photos.sets, names), close_gaps(photos.points)
     if photos.targets is None:
         return Source(photos.images, points, chances)
     targets = {key: values.copy() for key, values in photos.targets.items()}

@@ -155,6 +155,23 @@ def transform(points: np.ndarray, motion: np.ndarray) -> np.ndarray:
     return np.concatenate([moved, points[..., 2:] * scale], -1)
 
 
+def cut_out(image: np.ndarray, points: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is kept of a photo: (224, 224, 3) pixels, (478, 3) float32 landmarks in them, (3, 3) cut-out from photo.
+
+    Args:
+        place: Among the photos; decides what lies beyond the picture.
+    """
+    center, side, roll = face_frame(points)
+    motion = crop_from_photo(center, MARGIN * side, roll, SIDE)
+    return warp(image, motion, SIDE, EDGES[place % 3]), transform(points, motion).astype(np.float32), motion
+
+
+def steepness(points: np.ndarray) -> np.ndarray:
+    """(n,) radians of yaw, rough and unsigned, from the depth of the eye corners of dense landmarks (n, 478, 3)."""
+    eye = points[:, 263] - points[:, 33]
+    return np.arctan2(np.abs(eye[:, 2]), np.hypot(eye[:, 0], eye[:, 1]))
+
+
 class Photos:
     """Upright cut-outs (n, 224, 224, 3) of photos, two boxes wide, with landmarks (n, 478, 3) in their pixels.
 
@@ -176,7 +193,8 @@ class Photos:
         place = 0
         for listing in listings:
             for i, points in enumerate(listing.points):
-                self._cut(place, listing.path(i), points)
+                cut = cut_out(listing.picture(i), points, place)
+                self.images[place], self.points[place], self.cutout_from_photo[place] = cut
                 place += 1
         self.targets = None
         if listings and all(listing.targets is not None for listing in listings):
@@ -184,15 +202,3 @@ class Photos:
 
     def __len__(self) -> int:
         return len(self.images)
-
-    def _cut(self, place: int, path: Path, points: np.ndarray) -> None:
-        center, side, roll = face_frame(points)
-        motion = crop_from_photo(center, MARGIN * side, roll, SIDE)
-        image = warp(picture(path), motion, SIDE, EDGES[place % 3])
-        self.images[place], self.cutout_from_photo[place] = image, motion
-        self.points[place] = transform(points, motion)
-
-    def yaw(self) -> np.ndarray:
-        """(n,) radians, rough and unsigned, from the depth of the eye corners."""
-        eye = self.points[:, 263] - self.points[:, 33]
-        return np.arctan2(np.abs(eye[:, 2]), np.hypot(eye[:, 0], eye[:, 1]))

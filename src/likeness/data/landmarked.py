@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -11,8 +11,8 @@ from likeness.assets.canonical import DENSE_OF_68
 from likeness.assets.dense_mirror import permutation
 from likeness.assets.landmarks import INNER_MOUTH_CORNERS
 from likeness.data import augment
-from likeness.data.crops import OPEN, SHARES, SHUT, close_gaps, eye_openings
-from likeness.data.folder import Photos, transform
+from likeness.data.crops import OPEN, SHUT, chances_of, close_gaps, eye_openings
+from likeness.data.folder import Photos, steepness, transform
 from likeness.encoders.camera import SPAN
 from likeness.geometry.alignment import similarity
 
@@ -23,6 +23,8 @@ HIDDEN, STRANGE = 0.3, 0.08
 BEHIND = 40.0
 """mm that a head's middle lies behind the mean of its landmarks."""
 _MIRROR = permutation()
+Photo = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""A cut-out (S, S, 3) uint8, its landmarks (478, 3), and how far each is believed (478,)."""
 
 
 class LandmarkedCrops:
@@ -46,32 +48,49 @@ class LandmarkedCrops:
         self.length = len(photos) if plain else length
         self.points = close_gaps(photos.points)
         self.confidence = np.ones(self.points.shape[:2], np.float32) if confidence is None else confidence
-        winking = np.minimum(*eye_openings(photos.points).values()) < (OPEN + SHUT) / 2
-        weight = 1.0 + 1.0 * (np.degrees(photos.yaw()) > 25) + 2.0 * winking
-        for place, name in enumerate(names):
-            mine = photos.sets == place
-            weight[mine] *= SHARES.get(name, 0.1) / max(weight[mine].sum(), 1e-9)
-        self.chances = np.cumsum(weight) / weight.sum()
+        self.chances = chances_of(rarity(photos.points), photos.sets, names)
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, i: int) -> dict[str, np.ndarray]:
         cv2.setNumThreads(1)
-        random = np.random.default_rng((self.seed, i))
         if self.plain:
-            return self._item(i, augment.exact(self.points[i]), False)
-        place = min(int(np.searchsorted(self.chances, random.random())), len(self.points) - 1)
-        return self._item(place, augment.jittered(self.points[place], random, 0.25), random.random() < 0.5)
+            return _crop(*self._photo(i), augment.exact(self.points[i]), False)
+        random = np.random.default_rng((self.seed, i))
+        return drawn(self.chances, self._photo, random)
 
-    def _item(self, place: int, similarity: np.ndarray, mirrored: bool) -> dict[str, np.ndarray]:
-        points, confidence = transform(self.points[place], similarity)[:, :2], self.confidence[place]
-        if mirrored:
-            points, confidence = points[_MIRROR] * [-1, 1] + [augment.CROP_SIZE, 0], confidence[_MIRROR]
-        return {
-            "image": augment.take(self.photos.images[place], similarity, mirrored),
-            "points": points[CHOSEN].astype(np.float32), "confidence": confidence[CHOSEN].astype(np.float32),
-        }  # fmt: skip
+    def _photo(self, place: int) -> Photo:
+        return self.photos.images[place], self.points[place], self.confidence[place]
+
+
+def rarity(points: np.ndarray) -> np.ndarray:
+    """(n,) how often photos are drawn by their landmarks (n, 478, 3): turned heads and shut eyes are rare. Ours."""
+    winking = np.minimum(*eye_openings(points).values()) < (OPEN + SHUT) / 2
+    return 1.0 + 1.0 * (np.degrees(steepness(points)) > 25) + 2.0 * winking
+
+
+def drawn(chances: np.ndarray, photo: Callable[[int], Photo], random: np.random.Generator) -> dict[str, np.ndarray]:
+    """The crop of some photo, a little misplaced, mirrored or not.
+
+    Args:
+        chances: (n,) cumulative.
+        photo: The cut-out in a place, its landmarks and how far each is believed.
+    """
+    image, points, confidence = photo(min(int(np.searchsorted(chances, random.random())), len(chances) - 1))
+    return _crop(image, points, confidence, augment.jittered(points, random, 0.25), random.random() < 0.5)
+
+
+def _crop(
+    image: np.ndarray, points: np.ndarray, confidence: np.ndarray, motion: np.ndarray, mirrored: bool
+) -> dict[str, np.ndarray]:
+    points = transform(points, motion)[:, :2]
+    if mirrored:
+        points, confidence = points[_MIRROR] * [-1, 1] + [augment.CROP_SIZE, 0], confidence[_MIRROR]
+    return {
+        "image": augment.take(image, motion, mirrored),
+        "points": points[CHOSEN].astype(np.float32), "confidence": confidence[CHOSEN].astype(np.float32),
+    }  # fmt: skip
 
 
 def believed(points: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from torch import nn
 from likeness.data import augment
 from likeness.data.booth import Booth, as_seen
 from likeness.data.crops import SHARES
-from likeness.data.folder import Listing
+from likeness.data.folder import Listing, steepness
 from likeness.encoders.recognition.interface import Recognition
 from likeness.encoders.recognition.templates import five, photo_from_crop
 from likeness.photos.crop import sample
@@ -107,7 +107,7 @@ def seen_photos(
     Raises:
         AssetError: When a photo cannot be read.
     """
-    chosen = [(listing, i) for listing in listings for i in np.flatnonzero(_steepness(listing.points) < STEEPEST)]
+    chosen = [(listing, i) for listing in listings for i in np.flatnonzero(steepness(listing.points) < STEEPEST)]
     names = [f"{listing.name}/{listing.files[i]}" for listing, i in chosen]
     key = _key(recogniser, names=names, versions=versions, seed=seed)
     path, pictures = folder / PHOTOS, folder / CROPS
@@ -209,12 +209,6 @@ class _Reader:
                 crop = augment.spoil(crop, random, lambda: self.photo(random.integers(len(self.chosen))))
             made.append(crop)
         return np.stack(made)
-
-
-def _steepness(points: np.ndarray) -> np.ndarray:
-    """(n,) radians of yaw, rough and unsigned, from the depth of the eye corners of dense landmarks (n, 478, 3)."""
-    eye = points[:, 263] - points[:, 33]
-    return np.arctan2(np.abs(eye[:, 2]), np.hypot(eye[:, 0], eye[:, 1]))
 
 
 def _key(recogniser: Recognition, **parts: Any) -> str:
