@@ -95,6 +95,12 @@ def test_what_is_said_of_faces_counts_for_photos_of_one_person_too(tmp_path, mon
         fit(replace(config, max_faces=0))
 
 
+@pytest.mark.parametrize("said", [{"max_faces": 1}, {"min_score": 0.7}, {"together": True}])
+def test_what_a_clip_has_no_use_for_is_refused(tmp_path, said):
+    with pytest.raises(UsageError, match="clip"):
+        fit(Fit((tmp_path / "a.mp4",), tmp_path / "out", **said))
+
+
 def test_a_fit_does_not_go_on_without_its_landmark_network(tmp_path, monkeypatch):
     monkeypatch.setattr("likeness.runtime.landmarks.shipped", lambda: Landmarker(tmp_path / "points.onnx"))
     with pytest.raises(AssetError, match="points.onnx: no such file"):

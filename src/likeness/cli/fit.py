@@ -239,6 +239,8 @@ def _clip(config: Fit, clip: Path) -> int:
 
     if len(config.photos) > 1 or config.together or config.landmarks is not None:
         raise UsageError(f"{clip}: a clip is fitted by itself, without other files, --together or --landmarks")
+    if config.max_faces is not None or config.min_score is not None:
+        raise UsageError(f"{clip}: --max-faces and --min-score are for photos; --face says which face of a clip is wanted")
     return fit_clip(FitClip(
         clip=clip, output=config.output, face=config.face, start=config.start, end=config.end, level=config.level,
         min_face=config.min_face, overwrite=config.overwrite,
