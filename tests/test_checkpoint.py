@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from likeness.errors import AssetError
 from likeness.train import checkpoint
-from likeness.train.loop import CHECKPOINT, train
+from likeness.train.loop import CHECKPOINT, LOG, train
 
 TENSORS = {"weights.a": torch.arange(6.0).reshape(2, 3), "weights.flag": torch.tensor(True), "weights.none": torch.zeros(0, 3)}
 
@@ -138,6 +138,19 @@ def test_kill_9_loses_at_most_the_steps_since_the_last_checkpoint(tmp_path):
         assert state["step"] >= seen[-1] and not told
     a, b = weights(whole), weights(train(Line(), tmp_path / "parts", settings(save_every=2), console=quiet()))
     assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_kill_9_before_the_first_report_leaves_the_log_of_the_run_before(tmp_path):
+    train(Line(), tmp_path, settings(), limit=7, console=quiet())
+    before = (tmp_path / LOG).read_text()
+    with (tmp_path / LOG).open("a") as file:
+        file.write("1")  # torn by a kill in the middle of a row
+    command = [sys.executable, "line.py", str(tmp_path), '{"save_every": 1, "log_every": 100}', "{}"]
+    running = subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True)
+    assert running.stdout.readline() == "8\n"
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert (tmp_path / LOG).read_text() == before and before.count("\n") == 1 + 4
 
 
 def test_weights_go_into_a_module_with_or_without_their_average(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,7 @@ class Log:
         self, path: Path, terms: Sequence[str], steps: int, start: int, console: Console | None = None, board: bool = False
     ) -> None:
         """Continue the file at `path`: rows of steps after `start` (from a run that went on after its last
-        checkpoint) are dropped.
+        checkpoint) are dropped. Whenever the process is killed, the rows before are on disk.
 
         Args:
             terms: Names of all terms of all stages, in the order of their columns.
@@ -38,12 +39,17 @@ class Log:
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = []
         if start and path.exists():
-            with path.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if row["step"].isdigit() and int(row["step"]) <= start]
-        self._file = path.open("w", newline="")
+            with path.open(newline="") as file:  # a row without all its columns was torn by a kill
+                whole = [row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdigit()]
+            kept = [row for row in whole if int(row["step"]) <= start]
+        beside = path.with_name(path.name + ".part")
+        with beside.open("w", newline="") as file:
+            rows = csv.DictWriter(file, self.columns, extrasaction="ignore")
+            rows.writeheader()
+            rows.writerows(kept)
+        os.replace(beside, path)
+        self._file = path.open("a", newline="")
         self._writer = csv.DictWriter(self._file, self.columns, extrasaction="ignore")
-        self._writer.writeheader()
-        self._writer.writerows(kept)
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
             TimeRemainingColumn(elapsed_when_finished=True), TextColumn("{task.fields[note]}"),
