@@ -43,7 +43,7 @@ def test_one_entry_changes_and_the_rest_stays(key, value, stage, expected):
     ("0.steps", "many", "whole number"), ("0.steps", "-3", "whole number"), ("0.step", "3", "steps, optimizer, terms"),
     ("0.terms", "3", "steps, optimizer, terms"), ("0.terms.photo", "much", "a number or `off`"),
     ("0.terms.phtoo", "off", "has no phtoo; its terms are photo, moments"), ("all.terms.phtoo", "3", "no stage has terms.phtoo"),
-    ("0", "3", "steps, optimizer, terms"),
+    ("0", "3", "steps, optimizer, terms"), ("1.optimizer", "adma", "adma: there is no such optimiser; choose one of adamw, adam,"),
 ])  # fmt: skip
 def test_what_is_misspelled_is_refused_with_what_there_is(key, value, said):
     with pytest.raises(UsageError, match=said):

@@ -123,9 +123,14 @@ def test_a_stage_may_name_its_own_optimiser(tmp_path):
     assert not torch.equal(recipe.head.weight, plain.head.weight)
     state = load_file(tmp_path / "own" / "checkpoint.safetensors")
     assert "moments.head.weight.acc_delta" in state
-    recipe.stages = (replace(recipe.stages[0], optimizer="sgd"), recipe.stages[1])
-    with pytest.raises(TrainingError, match="no optimiser 'sgd'; choose one of adamw"):
+
+
+def test_an_optimiser_that_is_not_known_is_refused_before_the_first_step(tmp_path):
+    recipe = Line()
+    recipe.stages = (recipe.stages[0], replace(recipe.stages[1], optimizer="sgd"))
+    with pytest.raises(TrainingError, match="stage second: there is no optimiser 'sgd'; choose one of adamw"):
         train(recipe, tmp_path / "wrong", settings(), console=quiet())
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_half_precision_rounds_the_products_and_keeps_the_weights(tmp_path):

@@ -23,7 +23,7 @@ from likeness.train.order import Order, TrainingError, rate_factor
 from likeness.train.processes import Processes, join
 from likeness.train.settings import LATER, Settings
 from likeness.train.stages import changed
-from likeness.train.step import Step, check_terms, make_optimizer
+from likeness.train.step import Step, check_terms, make_optimizer, optimizer_of
 from likeness.types import Stage
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -73,6 +73,8 @@ def train(
     torch.set_num_threads(settings.threads)
     cv2.setNumThreads(0)  # a pool of OpenCV's that was used before the fork hangs the worker that touches it
     recipe.stages = changed(recipe.stages, settings.stages)
+    for stage in recipe.stages:
+        optimizer_of(stage, settings)  # a later stage's must be known before hours are spent on the first
     with join(settings.device) as processes:
         recipe.to(processes.device)
         check(recipe, processes.device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 FREE = (
     "workers", "threads", "save_every", "log_every", "device", "compile", "accumulate", "stages", "board",
@@ -13,6 +13,9 @@ FREE = (
 `accumulate` the run keeps into how many parts a batch is cut, and the stages as they are after their changes."""
 LATER = {"optimizer": "adamw", "precision": "float32", "parts": 1}
 """What runs did whose checkpoints do not name these settings yet."""
+Optimizer = Literal["adamw", "adam", "adadelta"]
+OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
+"""Names of the optimisers, for settings and for stages."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Settings:
     """Samples per step, over all processes."""
     accumulate: int = 1
     """Parts that a process cuts its share of a batch into, computed one after the other: less memory, the same step."""
-    optimizer: Literal["adamw", "adam", "adadelta"] = "adamw"
+    optimizer: Optimizer = "adamw"
     """Optimiser of the stages that name none."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Numbers of the networks' large products; bfloat16 needs half the memory, weights stay in float32."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from likeness.errors import UsageError
+from likeness.train.settings import OPTIMIZERS
 from likeness.types import Stage
 
 OFF = "off"
@@ -54,6 +55,8 @@ def _one(stage: Stage, what: str, value: str, key: str) -> Stage:
             raise UsageError(f"--stages.{key} {value}: a whole number of steps is expected")
         return replace(stage, steps=int(value))
     if field == "optimizer" and not name:
+        if value not in OPTIMIZERS:
+            raise UsageError(f"--stages.{key} {value}: there is no such optimiser; choose one of {', '.join(OPTIMIZERS)}")
         return replace(stage, optimizer=value)
     if field not in ("terms", "rates") or not name:
         raise UsageError(f"--stages.{key}: stages have steps, optimizer, terms.NAME and rates.GROUP")

@@ -14,14 +14,14 @@ from torch import nn
 from likeness.recipes.base import Recipe
 from likeness.train.order import TrainingError, mix
 from likeness.train.processes import Processes
-from likeness.train.settings import Settings
+from likeness.train.settings import OPTIMIZERS, Settings
 from likeness.types import Stage
 
 
 def make_optimizer(recipe: Recipe, stage: Stage, settings: Settings) -> torch.optim.Optimizer:
     """The stage's optimiser over its groups; everything else is frozen. Vectors and scalars get no weight decay."""
     recipe.requires_grad_(False)
-    name = stage.optimizer or settings.optimizer
+    name = optimizer_of(stage, settings)
     groups = []
     for group, parameters in recipe.groups().items():
         if group in stage.rates:
@@ -31,9 +31,19 @@ def make_optimizer(recipe: Recipe, stage: Stage, settings: Settings) -> torch.op
                     decay = decay if name == "adamw" else 0.0
                     groups.append({"params": chosen, "weight_decay": decay, "rate": stage.rates[group]})
     kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "adadelta": torch.optim.Adadelta}
-    if name not in kinds:
-        raise TrainingError(f"stage {stage.name}: there is no optimiser {name!r}; choose one of {', '.join(kinds)}")
     return kinds[name](groups, lr=0.0)
+
+
+def optimizer_of(stage: Stage, settings: Settings) -> str:
+    """Name of the optimiser with which a stage is trained.
+
+    Raises:
+        TrainingError: When there is none of that name.
+    """
+    name = stage.optimizer or settings.optimizer
+    if name not in OPTIMIZERS:
+        raise TrainingError(f"stage {stage.name}: there is no optimiser {name!r}; choose one of {', '.join(OPTIMIZERS)}")
+    return name
 
 
 def check_terms(losses: Mapping[str, torch.Tensor], stage: Stage) -> None:
