@@ -1,6 +1,8 @@
 """Genova et al. 2018 on the toy head, with a little recognition network of random weights."""
 
 import csv
+import multiprocessing
+import time
 from dataclasses import replace
 
 import cv2
@@ -244,6 +246,49 @@ def test_photos_are_seen_once_aligned_and_mirrored(tmp_path):
     np.testing.assert_allclose(first.features[1, 1], recogniser(tensor)[0], atol=1e-5)
     seen_photos(tmp_path / "o", network(1), [listing], follow=follow)
     assert seen == [0, 1, 2] * 2  # another network has to look for itself
+
+
+def observe(folder, listing, together, found):
+    """A process that wants photos and faces seen, beside another: how many it had to look at itself, and what it has."""
+    model, topology = toy_model()
+    recogniser, looked = network(), []
+
+    def follow(steps, count):
+        for step in steps:
+            time.sleep(0.3)  # so that both are at it at once, if they do not wait
+            looked.append(step)
+            yield step
+
+    together.wait()
+    photos = seen_photos(folder, recogniser, [listing], follow=follow)
+    faces = seen_faces(folder, recogniser, model, Booth(topology, recogniser.template, SIZE), 40, follow=follow)
+    found.put((len(looked), photos.features, np.array(photos.crops), faces.features))
+
+
+def test_of_two_processes_one_looks_and_the_other_waits(tmp_path):
+    listing, context = photos(tmp_path), multiprocessing.get_context("spawn")
+    together, found = context.Barrier(2), context.Queue()
+    running = [context.Process(target=observe, args=(tmp_path / "o", listing, together, found)) for _ in range(2)]
+    for process in running:
+        process.start()
+    (first, *one), (second, *two) = (found.get(timeout=120) for _ in running)
+    for process in running:
+        process.join()
+    assert first + second == 3 + 2  # three photos, and 40 faces 32 at a time
+    assert all(np.array_equal(a, b) for a, b in zip(one, two))
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == [
+        "crops.npy", "faces.safetensors", "lock", "photos.safetensors"]  # fmt: skip
+
+
+def test_another_run_that_looks_anew_leaves_the_pictures_of_the_first_as_they_are(tmp_path):
+    """They are read from disk as long as the first run trains."""
+    listing = photos(tmp_path)
+    first = seen_photos(tmp_path / "o", network(), [listing])
+    before = np.array(first.crops)
+    turned = replace(listing, files=listing.files[::-1], points=listing.points[::-1])
+    second = seen_photos(tmp_path / "o", network(), [turned])
+    np.testing.assert_array_equal(first.crops, before)
+    np.testing.assert_array_equal(second.crops, before[::-1])
 
 
 def test_steep_profiles_are_left_out_and_a_broken_photo_is_named(tmp_path):

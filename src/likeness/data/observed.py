@@ -1,7 +1,7 @@
 """What a frozen recognition network says about pictures, found once and kept, because training asks the same again and again.
 
 A folder holds `photos.safetensors`, `crops.npy` and `faces.safetensors`; each says from which network, pictures and seed it
-was made, and is made anew where that differs.
+was made, and is made anew where that differs. Processes that want the same folder at once wait for the one that looks.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,12 @@ from likeness.encoders.recognition.interface import Recognition
 from likeness.encoders.recognition.templates import five, photo_from_crop
 from likeness.photos.crop import sample
 
-PHOTOS, CROPS, FACES = "photos.safetensors", "crops.npy", "faces.safetensors"
+try:
+    from fcntl import LOCK_EX, flock
+except ModuleNotFoundError:  # Windows has no such locks: runs that share a folder must begin one after the other there
+    LOCK_EX, flock = 0, lambda file, what: None
+
+PHOTOS, CROPS, FACES, LOCK = "photos.safetensors", "crops.npy", "faces.safetensors", "lock"
 VERSIONS = 4
 """Of every photo: as it is, mirrored, and the rest misplaced and spoiled. Ours."""
 JITTER = 0.015
@@ -113,21 +119,24 @@ def seen_photos(
     path, pictures = folder / PHOTOS, folder / CROPS
     weights = np.array([SHARES.get(listing.name, 0.1) / len(listing.files) for listing, _ in chosen])
     chances = np.cumsum(weights) / weights.sum()
-    stored = _read(path, key)
-    if stored is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)  # from here on the pictures beside it are others
-        shape = (len(chosen), recogniser.size, recogniser.size, 3)
-        crops = np.lib.format.open_memmap(pictures, "w+", np.uint8, shape)
-        features = np.zeros((len(chosen), versions, recogniser.features), np.float32)
-        reader = _Reader(chosen, recogniser, versions, seed)
-        for row in follow(iter(range(len(chosen))), len(chosen)):
-            made = reader(row)
-            crops[row], features[row] = made[0], answers(recogniser, made)
-        crops.flush()
-        stored = {"features": features}
-        _write(path, key, stored)
-    return SeenPhotos(stored["features"], np.load(pictures, mmap_mode="r"), chances)
+    with _alone(folder):
+        stored = _read(path, key)
+        if stored is None:
+            beside = pictures.with_name(pictures.name + ".part")
+            shape = (len(chosen), recogniser.size, recogniser.size, 3)
+            crops = np.lib.format.open_memmap(beside, "w+", np.uint8, shape)
+            features = np.zeros((len(chosen), versions, recogniser.features), np.float32)
+            reader = _Reader(chosen, recogniser, versions, seed)
+            for row in follow(iter(range(len(chosen))), len(chosen)):
+                made = reader(row)
+                crops[row], features[row] = made[0], answers(recogniser, made)
+            crops.flush()
+            del crops
+            path.unlink(missing_ok=True)  # from here on the pictures beside it are others
+            beside.replace(pictures)  # a run that reads the old ones keeps them
+            stored = {"features": features}
+            _write(path, key, stored)
+        return SeenPhotos(stored["features"], np.load(pictures, mmap_mode="r"), chances)
 
 
 def seen_faces(
@@ -140,26 +149,33 @@ def seen_faces(
         model: `models.expressionless.Expressionless`.
         follow: As for `seen_photos`, by `TOGETHER` faces.
     """
-    sizes = model.codes
-    key = _key(recogniser, count=count, seed=seed, codes=sizes, mean=_hash(model.mean))
+    key = _key(recogniser, count=count, seed=seed, codes=model.codes, mean=_hash(model.mean))
     path = folder / FACES
-    stored = _read(path, key)
-    if stored is None:
-        generator = torch.Generator().manual_seed(seed)
-        parts: dict[str, list[np.ndarray]] = {"features": [], "identity": [], "albedo": []}
-        for start in follow(iter(range(0, count, TOGETHER)), -(-count // TOGETHER)):
-            number = min(TOGETHER, count - start)
-            identity, albedo = (torch.randn(number, sizes[name], generator=generator) for name in ("identity", "albedo"))
-            with torch.no_grad():
-                face = model(identity.to(model.mean), albedo.to(model.mean))
-                image = booth.photograph(face, *booth.poses(number, generator), generator)
-                seen = recogniser(as_seen(image))
-            for name, values in (("features", seen), ("identity", identity), ("albedo", albedo)):
-                parts[name].append(values.cpu().numpy())
-        stored = {name: np.concatenate(values) for name, values in parts.items()}
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(path, key, stored)
+    with _alone(folder):
+        stored = _read(path, key)
+        if stored is None:
+            stored = _draw(recogniser, model, booth, count, seed, follow)
+            _write(path, key, stored)
     return SeenFaces(stored["features"], stored["identity"], stored["albedo"])
+
+
+def _draw(
+    recogniser: Recognition, model: nn.Module, booth: Booth, count: int, seed: int,
+    follow: Callable[[Iterator[int], int], Any],
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """The arrays of `SeenFaces`."""
+    generator = torch.Generator().manual_seed(seed)
+    parts: dict[str, list[np.ndarray]] = {"features": [], "identity": [], "albedo": []}
+    for start in follow(iter(range(0, count, TOGETHER)), -(-count // TOGETHER)):
+        number = min(TOGETHER, count - start)
+        identity, albedo = (torch.randn(number, model.codes[name], generator=generator) for name in ("identity", "albedo"))
+        with torch.no_grad():
+            face = model(identity.to(model.mean), albedo.to(model.mean))
+            image = booth.photograph(face, *booth.poses(number, generator), generator)
+            seen = recogniser(as_seen(image))
+        for name, values in (("features", seen), ("identity", identity), ("albedo", albedo)):
+            parts[name].append(values.cpu().numpy())
+    return {name: np.concatenate(values) for name, values in parts.items()}
 
 
 def answers(recogniser: Recognition, images: np.ndarray) -> np.ndarray:
@@ -220,6 +236,15 @@ def _key(recogniser: Recognition, **parts: Any) -> str:
 
 def _hash(values: torch.Tensor) -> str:
     return hashlib.sha256(np.ascontiguousarray(values.detach().cpu().numpy()).tobytes()).hexdigest()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """A block that one process at a time is in, for each folder; the others wait, however long. A kill frees it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a") as file:
+        flock(file, LOCK_EX)
+        yield
 
 
 def _read(path: Path, key: str) -> dict[str, np.ndarray] | None:
