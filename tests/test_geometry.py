@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from likeness.geometry import alignment, cameras, grid, harmonics, mesh, rotation
+from likeness.geometry import alignment, cameras, grid, harmonics, mesh, rotation, sphere
 from likeness.types import View
 
 KINDS = [np.asarray, torch.as_tensor]
@@ -142,6 +142,15 @@ def test_alignment_recovers_a_known_motion(kind, batch, scale):
     motion = alignment.similarity(kind(source), kind(target), scale=scale)
     np.testing.assert_allclose(motion.apply(kind(source)), target, atol=1e-9)
     np.testing.assert_allclose(motion.rotation, turn, atol=1e-9)
+
+
+def test_a_part_of_a_sphere_tells_its_centre():
+    cap = random(1, 40, 3) + [0, 0, 3]
+    cap /= np.linalg.norm(cap, axis=1, keepdims=True)
+    np.testing.assert_allclose(sphere.centre(12 * cap + [30, -5, 80]), [30, -5, 80], atol=1e-9)
+    rough = (12 + 0.1 * random(2, 40, 1)) * cap
+    np.testing.assert_allclose(sphere.centre(rough + [1, 2, 3]), sphere.centre(rough) + [1, 2, 3], atol=1e-9)
+    assert np.linalg.norm(sphere.centre(rough)) < 1
 
 
 def test_alignment_never_mirrors():

@@ -10,6 +10,7 @@ import numpy as np
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.assets.ict import IctModel
 from likeness.assets.layout import Layout
+from likeness.geometry import sphere
 from likeness.geometry.closest import closest_points
 from likeness.geometry.mesh import triangulate
 
@@ -61,8 +62,7 @@ class Ball:
         shell = ict.mean[ids].astype(np.float64)
         inside = (ict.faces >= LEFT_EYEBALL.start) & (ict.faces < LEFT_EYEBALL.stop) | (ict.faces < 0)
         triangles = triangulate(ict.faces[inside.all(axis=1)]) - LEFT_EYEBALL.start
-        system = np.concatenate([2 * shell, np.ones((len(shell), 1))], axis=1)
-        centre = np.linalg.lstsq(system, (shell**2).sum(axis=1), rcond=None)[0][:3]
+        centre = sphere.centre(shell)
         axis = shell[shell[:, 2].argmax()] - centre
         axis = np.array([axis[0], 0.0, axis[2]]) / np.hypot(axis[0], axis[2])
         aside = np.array([axis[2], 0.0, -axis[0]])
@@ -72,8 +72,8 @@ class Ball:
         rings = np.cos(angle) * axis + np.sin(angle) * around
         directions = np.concatenate([axis[None], rings.reshape(-1, 3), -axis[None]])
         local = shell - centre
-        sphere = local / np.linalg.norm(local, axis=1, keepdims=True)
-        found = closest_points(directions, sphere, triangles)
+        unit = local / np.linalg.norm(local, axis=1, keepdims=True)
+        found = closest_points(directions, unit, triangles)
         radius = np.linalg.norm((found.barycentric[..., None] * local[triangles[found.triangle]]).sum(axis=1), axis=1)
         press = np.minimum(1, CORNEA / radius)[:, None]
         return Ball(ids[triangles[found.triangle]], found.barycentric, press, centre)

@@ -11,7 +11,7 @@ from scipy import sparse
 from likeness import color
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.assets.ict import FACE, NARROW, IctModel
-from likeness.geometry import cameras, harmonics
+from likeness.geometry import cameras, harmonics, sphere
 from likeness.geometry.mesh import edges, triangulate, vertex_normals
 from likeness.geometry.rotation import from_axis_angle
 from likeness.render.rasterize_numba import interpolate, rasterize
@@ -66,16 +66,11 @@ class Studio:
         from scipy.spatial import cKDTree
 
         self.mirror = cKDTree(self.mean[:FACE]).query(flipped)[1]
-        self.centres = {side: self._centre(shell) for side, shell in SHELLS.items()}
+        self.centres = {side: sphere.centre(self.mean[shell].astype(np.float64)) for side, shell in SHELLS.items()}
 
     @staticmethod
     def _shells() -> np.ndarray:
         return np.concatenate([np.arange(shell.start, shell.stop) for shell in SHELLS.values()])
-
-    def _centre(self, shell: slice) -> np.ndarray:
-        points = self.mean[shell].astype(np.float64)
-        system = np.concatenate([2 * points, np.ones((len(points), 1))], 1)
-        return np.linalg.lstsq(system, (points**2).sum(1), rcond=None)[0][:3]
 
     def vertices(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """(V, 3) mm with eyeballs turned."""

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from likeness.export.textures import fill
+from likeness.geometry import sphere
 from likeness.geometry.cameras import to_camera, to_pixels
 from likeness.geometry.rotation import from_axis_angle
 from likeness.runtime.sight import Photo, Sight, Texels, exposure, extent, smoothstep, within
@@ -61,8 +62,7 @@ class Ball:
             count = inside.sum()
             inside[members[inside[members].any(1)]] = True
         points = vertices[inside]
-        solved = np.linalg.lstsq(np.c_[2 * points, np.ones(len(points))], (points**2).sum(1), rcond=None)[0]
-        centre = solved[:3]
+        centre = sphere.centre(points)
         forward = vertices[part.start] - centre
         forward /= np.linalg.norm(forward)
         left = np.cross([0.0, 1.0, 0.0], forward)

@@ -11,6 +11,7 @@ from likeness.assets.builtin import Builtin
 from likeness.assets.correspondence import COUNT, IRISES, Correspondence
 from likeness.assets.ict import FACE, IctModel
 from likeness.assets.parts import LOOK_DEGREES
+from likeness.geometry import sphere
 from likeness.geometry.mesh import triangulate, vertex_normals
 from likeness.geometry.rotation import from_axis_angle
 from likeness.types import Embedding
@@ -42,9 +43,7 @@ class LandmarkBases:
 
 def eye_centre(ict: IctModel, side: str) -> np.ndarray:
     """Centre (3,) mm of the mean's eyeball ("Left" or "Right"): the sphere that fits its inner shell best."""
-    points = ict.mean[EYEBALLS[side]].astype(np.float64)
-    system = np.concatenate([2 * points, np.ones((len(points), 1))], 1)
-    return np.linalg.lstsq(system, (points**2).sum(1), rcond=None)[0][:3]
+    return sphere.centre(ict.mean[EYEBALLS[side]].astype(np.float64))
 
 
 def gaze_offsets(ict: IctModel, points: np.ndarray, side: str) -> np.ndarray:
