@@ -51,6 +51,7 @@ COMMANDS = {
     "train judge": Command("judge", "Judge", "judge", "a recogniser of another kind, to judge with"),
     "train albedo": Command("albedo", "Albedo", "albedo", "learn the albedo model from portraits"),
     "train skin": Command("skin", "TrainSkin", "train_skin", "learn which colours are skin"),
+    "train pack": Command("pack", "Pack", "pack", "pack photos with landmarks into WebDataset shards"),
     "train points": Command("points", "Points", "points", "learn the landmark network, the regressor's first lesson"),
     "train regressor": Command("regressor", "Regressor", "regressor", "learn the regressor of codes and camera"),
     "train genova2018": Command("genova2018", "Genova2018", "genova2018", "learn Genova et al. 2018: features to a face"),

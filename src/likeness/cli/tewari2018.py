@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from likeness.assets.catalogue import PHOTO_SETS
+from likeness.cli.pack import files, shares
 from likeness.cli.train import data_folder
 from likeness.errors import AssetError, UsageError
 from likeness.train.settings import Settings
@@ -24,6 +25,9 @@ class Tewari2018:
     """Data folder that holds photos/; by default LIKENESS_DATA."""
     sets: tuple[str, ...] = PHOTO_SETS
     """Photo sets to learn from. gan states no licence: leave it out here to do without it."""
+    shards: tuple[str, ...] = ()
+    """Learn from these instead, photos packed by `likeness train pack`: tar files, or a pattern in quotes. They are read as
+    they are needed, and each process of a run opens its own alone."""
     backbone: str = "mobilenet-places"
     """Of `encoders.backbones`: alexnet as in the paper, resnet18, resnet50, mobilenetv3-small, mobilenetv3-large."""
     backbone_weights: Path | None = None
@@ -71,6 +75,9 @@ def tewari2018(config: Tewari2018) -> None:
         raise UsageError("--export writes systems of the face model that ships; leave out --face-model")
     if config.export_only and config.export is None:
         raise UsageError("--export-only needs --export FILE.onnx")
+    if config.shards and (config.data is not None or config.sets != PHOTO_SETS):
+        raise UsageError("--shards are instead of photo sets; leave out --data and --sets")
+    data = None if config.export_only else look(config)
     torch.manual_seed(config.settings.seed)
     recipe = make(
         config.correctives, config.backbone, config.codes, config.chart, stages(config), parts(config.face_model)
@@ -78,7 +85,7 @@ def tewari2018(config: Tewari2018) -> None:
     if not config.export_only:
         if config.backbone_weights is not None:
             fill(recipe.network, config.backbone_weights, config.start, config.output)
-        recipe.data = look(config)
+        recipe.data = data
         if config.start is not None:
             start(recipe, config.start)
             recipe.settled = True
@@ -90,35 +97,39 @@ def tewari2018(config: Tewari2018) -> None:
 
 
 def look(config: Tewari2018) -> Any:
-    """The photos, cut out and kept in memory."""
+    """Crops of the photos: of those in shards, or of sets, which are cut out and kept in memory."""
     from likeness.data.folder import Photos, read_set
-    from likeness.data.landmarked import LandmarkedCrops
+    from likeness.data.landmarked import LandmarkedCrops, believed
+    from likeness.data.packed import PackedCrops
 
-    folder, settings = data_folder(config.data) / "photos", config.settings
-    photos = Photos([read_set(folder, name, "train") for name in config.sets])
+    settings = config.settings
     length = max(config.base_steps, config.steps) * settings.batch
-    return LandmarkedCrops(photos, config.sets, settings.seed, length, confidence(photos.points))
+    if config.shards:
+        return PackedCrops(files(config.shards), settings.seed, length, mean_landmarks(), *shares(settings.accumulate))
+    folder = data_folder(config.data) / "photos"
+    photos = Photos([read_set(folder, name, "train") for name in config.sets])
+    return LandmarkedCrops(photos, config.sets, settings.seed, length, believed(photos.points, mean_landmarks()))
 
 
 def export(config: Tewari2018, recipe: Any) -> None:
     """Write the averaged weights of the checkpoint in the output folder as a system."""
     from likeness.assets import builtin
+    from likeness.data.packed import sets_of
     from likeness.train import checkpoint, loop
     from likeness.train.export_system import export_tewari
 
     state = checkpoint.load_weights(config.output / loop.CHECKPOINT, recipe)
-    sources = ("photo sets " + ", ".join(config.sets),)
+    sources = ("photo sets " + ", ".join(sets_of(files(config.shards)) if config.shards else config.sets),)
     facts = {"steps of the last run": state["step"], "correctives": config.correctives}  # one may --start from another
     export_tewari(recipe.network, recipe.model, builtin.load(), config.export, sources, facts=facts)
 
 
-def confidence(points: Any) -> Any:
-    """(n, 478) how far landmarks (n, 478, 3) are believed, by the mean of the face model that ships."""
+def mean_landmarks() -> Any:
+    """(478, 3) mm, the dense landmarks on the mean of the face model that ships."""
     from likeness.assets import builtin
-    from likeness.data.landmarked import believed
 
     model = builtin.load()
-    return believed(points, model.topology().landmarks["dense"].points(model.mean))
+    return model.topology().landmarks["dense"].points(model.mean)
 
 
 def stages(config: Tewari2018) -> tuple[Any, ...]:

@@ -1,92 +1,110 @@
 """WebDataset shards as a data set: plain tar files in which files of one sample share a name up to the first dot.
 
-`000017.image.jpg`, `000017.points.npy` and `000017.json` are the fields `image`, `points` and `json` of sample `000017`
-(github.com/webdataset/webdataset, "The WebDataset Format"). Shards are indexed once, so that item i depends on i alone and
-order, resumption and the split between processes are the loop's: every process reads from the shards only what is its share.
+`sfhq/000017.jpg` and `sfhq/000017.npy` are the fields `jpg` and `npy` of sample `sfhq/000017`
+(github.com/webdataset/webdataset, "The WebDataset Format"). Shards are indexed once, in some 40 bytes a sample, so that item
+i depends on i alone; what it holds is read when it is asked for, and not kept.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import os
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from likeness.errors import AssetError
 
-IMAGES = ("jpg", "jpeg", "png", "webp")
-"""Endings that are decoded as pictures: (H, W, 3) uint8 sRGB."""
-
+PICTURE, ARRAY = ("jpg", "jpeg", "png", "webp"), ("npy",)
+"""Endings of fields that are read as pictures, (H, W, 3) uint8 sRGB, and as arrays."""
 _END = 1024
 """Zero bytes that end a tar file, at least."""
+_BLOCK = 512
+"""Bytes of a tar file's header, which lies before what it describes."""
 
 
 class Shards:
-    """Samples of tar files as a map-style data set; a sample is a dict of its fields.
+    """Samples of tar files as a map-style data set.
 
-    Pictures become (H, W, 3) uint8 sRGB, `.npy` arrays, `.json` what it holds, `.txt` text, `.cls` and `.int` whole numbers;
-    a field that ends otherwise is refused. Files stay open, one handle for each shard and process.
+    Attributes:
+        paths: Tar files, in the order of their items.
+        folders: Names of the folders in the samples' keys, "" for none.
+        folder: (n,) each sample's among them.
     """
 
-    def __init__(self, paths: Sequence[str | Path], fields: Iterable[str] | None = None) -> None:
+    def __init__(self, paths: Sequence[str | Path], fields: Mapping[str, Sequence[str]]) -> None:
         """Index shards.
 
         Args:
-            paths: Tar files, in the order of their items.
-            fields: Names of the fields to decode; the rest is never read. None takes all.
+            fields: What of a sample is read: name -> endings of which a sample must have one, `PICTURE` or `ARRAY`. The rest
+                is never read.
 
         Raises:
             AssetError: When a shard is missing, damaged or compressed, or a sample lacks a field.
         """
-        self.paths = [Path(path) for path in paths]
-        self.keys: list[str] = []
-        self._places: list[tuple[int, dict[str, tuple[str, int, int]]]] = []
-        self._open: dict[int, Any] = {}
-        self._process = -1
-        wanted = None if fields is None else set(fields)
+        self.paths, self.fields = [Path(path) for path in paths], {name: tuple(ends) for name, ends in fields.items()}
+        folders: dict[str, int] = {}
+        rows, groups = [], []
         for number, path in enumerate(self.paths):
             for key, places in _index(path).items():
-                missing = sorted((wanted or set()) - set(places))
-                if missing:
-                    raise AssetError(f"{path}: sample {key} has no {', '.join(missing)}; it has {', '.join(places)}")
-                chosen = {name: place for name, place in places.items() if wanted is None or name in wanted}
-                self.keys.append(key)
-                self._places.append((number, chosen))
+                rows.append([number])
+                for name, endings in self.fields.items():
+                    ending = next((ending for ending in endings if ending in places), None)
+                    if ending is None:
+                        wanted, there = ", ".join(endings), ", ".join(places)
+                        raise AssetError(f"{path}: sample {key} has no {name} ({wanted}); it has {there}")
+                    rows[-1] += places[ending]
+                groups.append(folders.setdefault(os.path.dirname(key), len(folders)))
+        self._places = np.array(rows, np.int64).reshape(-1, 1 + 2 * len(self.fields))
+        self.folders, self.folder = list(folders), np.array(groups, np.int32)
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self._places)
 
-    def __getitem__(self, i: int) -> dict[str, Any]:
-        number, places = self._places[i]
-        return {name: self._field(number, self.keys[i], *place) for name, place in places.items()}
+    def __getitem__(self, i: int) -> dict[str, np.ndarray]:
+        return self.read(i, tuple(self.fields))
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_open": {}, "_process": -1}
+    def read(self, i: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Some fields of a sample.
 
-    def _field(self, number: int, key: str, kind: str, offset: int, size: int) -> Any:
-        if self._process != os.getpid():  # a handle that came through a fork shares its place with the parent's
-            self._open, self._process = {}, os.getpid()
-        if number not in self._open:
-            self._open[number] = self.paths[number].open("rb")
-        file = self._open[number]
-        file.seek(offset)
+        Raises:
+            AssetError: When one of them is damaged, or the shard has gone.
+        """
+        number, *places = self._places[i].tolist()
+        contents = {}
         try:
-            return _decoded(file.read(size), kind)
-        except ValueError as error:
-            raise AssetError(f"{self.paths[number]}: sample {key}: a .{kind} file cannot be read ({error})") from None
+            with self.paths[number].open("rb") as file:  # anew: an open one would not survive a fork, nor would thousands
+                for name, offset, size in zip(self.fields, places[::2], places[1::2]):
+                    if name in names:
+                        file.seek(offset)
+                        contents[name] = file.read(size)
+        except OSError as error:
+            raise AssetError(f"{self.paths[number]}: cannot be read any more ({error})") from None
+        found = {}
+        for name, content in contents.items():
+            try:
+                found[name] = _decoded(content, self.fields[name] == ARRAY)
+            except ValueError as error:
+                raise AssetError(f"{self.name(i)}: its {name} cannot be read ({error})") from None
+        return found
+
+    def name(self, i: int) -> str:
+        """Where a sample lies, for messages: "shard: sample key"."""
+        number, first = self._places[i, :2].tolist()
+        with self.paths[number].open("rb") as file:
+            file.seek(first - _BLOCK)
+            header = tarfile.TarInfo.frombuf(file.read(_BLOCK), "utf-8", "surrogateescape")
+        return f"{self.paths[number]}: sample {_split(header.name)[0]}"
 
 
 def write(path: str | Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) -> int:
     """Write a shard, beside and renamed; the same samples give the same file.
 
     Args:
-        samples: (key, fields): file contents by field with its ending, as in {"image.jpg": ..., "points.npy": ...}.
+        samples: (key, fields): file contents by ending, as in {"jpg": ..., "npy": ...}.
 
     Returns:
         How many samples there are.
@@ -97,8 +115,8 @@ def write(path: str | Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) 
         for key, fields in samples:
             if "." in Path(key).name:
                 raise ValueError(f"key {key!r} has a dot, which would end it")
-            for name, content in fields.items():
-                member = tarfile.TarInfo(f"{key}.{name}")
+            for ending, content in fields.items():
+                member = tarfile.TarInfo(f"{key}.{ending}")
                 member.size = len(content)
                 file.addfile(member, io.BytesIO(content))
             count += 1
@@ -113,9 +131,9 @@ def npy(array: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def _index(path: Path) -> dict[str, dict[str, tuple[str, int, int]]]:
-    """Where every field of every sample lies: key -> field -> (ending, offset, size)."""
-    samples: dict[str, dict[str, tuple[str, int, int]]] = {}
+def _index(path: Path) -> dict[str, dict[str, tuple[int, int]]]:
+    """Where every field of every sample lies: key -> ending -> (offset, size)."""
+    samples: dict[str, dict[str, tuple[int, int]]] = {}
     try:
         whole = path.stat().st_size
         with path.open("rb") as raw:
@@ -124,8 +142,8 @@ def _index(path: Path) -> dict[str, dict[str, tuple[str, int, int]]]:
         with tarfile.open(path, "r:") as file:
             for member in file:
                 if member.isfile():
-                    key, name, kind = _split(member.name)
-                    samples.setdefault(key, {})[name] = (kind, member.offset_data, member.size)
+                    key, ending = _split(member.name)
+                    samples.setdefault(key, {})[ending] = (member.offset_data, member.size)
                     if member.offset_data + member.size > whole:
                         raise tarfile.ReadError(f"it ends within {member.name}")
             if not ended:  # tarfile takes a header that is cut off for the end
@@ -137,27 +155,21 @@ def _index(path: Path) -> dict[str, dict[str, tuple[str, int, int]]]:
     return samples
 
 
-def _split(name: str) -> tuple[str, str, str]:
-    """"a/17.image.jpg" -> ("a/17", "image", "jpg"); "a/17.jpg" -> ("a/17", "jpg", "jpg")."""
+def _split(name: str) -> tuple[str, str]:
+    """"./a/17.image.JPG" -> ("a/17", "image.jpg")."""
     folder, base = os.path.split(name.removeprefix("./"))
-    stem, _, field = base.partition(".")
-    kind = field.rpartition(".")[2].lower()
-    return os.path.join(folder, stem), field.rpartition(".")[0] or field, kind
+    stem, _, ending = base.partition(".")
+    return os.path.join(folder, stem), ending.lower()
 
 
-def _decoded(content: bytes, kind: str) -> Any:
-    """A file's content by its ending; ValueError where it is not that."""
-    if kind in IMAGES:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if content else None
-        if image is None:
-            raise ValueError("no picture")
-        return image
-    if kind == "npy":
-        return np.load(io.BytesIO(content), allow_pickle=False)
-    if kind == "json":
-        return json.loads(content)
-    if kind == "txt":
-        return content.decode()
-    if kind in ("cls", "int"):
-        return int(content)
-    raise ValueError("no reader for this ending; name the fields to read, or convert it")
+def _decoded(content: bytes, array: bool) -> np.ndarray:
+    """A file's content; ValueError where it is damaged."""
+    if array:
+        try:
+            return np.load(io.BytesIO(content), allow_pickle=False)
+        except EOFError as error:
+            raise ValueError(str(error)) from None
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if content else None
+    if image is None:
+        raise ValueError("no picture")
+    return image
