@@ -56,7 +56,7 @@ class Line(Recipe):
         return {"body": list(self.body.parameters()), "head": list(self.head.parameters())}
 
     def losses(self, batch, stage):
-        answer = self.head(self.body(batch["x"]))
+        answer = self.ask(lambda x: self.head(self.body(x)), batch["x"])
         self.calls += self.training
         error = (answer - batch["y"]).square().mean() * (math.nan if self.training and self.calls == self.poison else 1.0)
         return {"error": error} | ({"moments": standard_normal_moments(answer)} if self.moments else {})

@@ -73,7 +73,11 @@ def colours(people=6, shots=4):
 
 @pytest.fixture(scope="module")
 def recipe_maker():
-    album = colours()
+    return maker(colours())
+
+
+def maker(album):
+    """A function (steps) -> recipe that learns from an album."""
 
     def make(steps=(12, 12)):
         torch.manual_seed(3)

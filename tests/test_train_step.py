@@ -133,18 +133,19 @@ def test_an_optimiser_that_is_not_known_is_refused_before_the_first_step(tmp_pat
     assert not (tmp_path / "wrong").exists()
 
 
-def test_half_precision_rounds_the_products_and_keeps_the_weights(tmp_path):
+def test_half_precision_is_for_networks_and_keeps_the_weights(tmp_path):
     kinds = []
 
     class Watched(Line):
         def losses(self, batch, stage):
-            if self.training:
-                kinds.append(self.head(batch["x"].new_zeros(1, 8)).dtype)
+            kinds.append((batch["x"] @ batch["x"].T).dtype)
             return super().losses(batch, stage)
 
-    recipe = Watched()
+    recipe, answers = Watched(), []
+    recipe.head.register_forward_hook(lambda module, inputs, answer: answers.append((recipe.training, answer.dtype)))
     train(recipe, tmp_path / "half", settings(precision="bfloat16"), console=quiet())
-    assert set(kinds) == {torch.bfloat16} and recipe.head.weight.dtype == torch.float32
+    assert set(answers) == {(False, torch.bfloat16), (True, torch.bfloat16)}  # of the look before the first step, too
+    assert set(kinds) == {torch.float32} and recipe.head.weight.dtype == torch.float32
     full = weights(train(Line(), tmp_path / "full", settings(), console=quiet()))
     half = weights(tmp_path / "half" / "checkpoint.safetensors")
     moved = (half["weights.head.weight"] - full["weights.head.weight"]).abs().max()

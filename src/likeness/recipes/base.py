@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -19,9 +19,11 @@ class Recipe(nn.Module):
 
     Attributes:
         stages: Stretches of training, run in this order.
+        precision: Of the networks' large products, "float32" or "bfloat16"; set by the loop.
     """
 
     stages: tuple[Stage, ...] = ()
+    precision: str = "float32"
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by group. `Stage.rates` speaks of these names; a group without a rate is frozen in that stage."""
@@ -30,6 +32,15 @@ class Recipe(nn.Module):
     def losses(self, batch: Batch, stage: Stage) -> Mapping[str, torch.Tensor]:
         """One scalar for each term of `stage.terms`, under exactly the same names, before weighting."""
         raise NotImplementedError
+
+    def ask(self, network: Callable[..., Any], *inputs: torch.Tensor) -> Any:
+        """What a network answers, computed in the run's precision and given in single precision.
+
+        What `losses` computes otherwise is computed in single precision: half of it has not three digits, too few for
+        millimetres, pixels and colours.
+        """
+        with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            return _single(network(*inputs))
 
     def dataset(self, stage: Stage) -> Any:
         """A map-style data set (`__len__`, `__getitem__` -> dict of arrays or tensors) whose item i depends only on
@@ -42,3 +53,13 @@ class Recipe(nn.Module):
         The loop asks for the same few items every so many steps, in evaluation mode and without gradients.
         """
         return None
+
+
+def _single(answer: Any) -> Any:
+    """A tensor, or a tuple of such answers, in single precision where it is in half of it."""
+    if isinstance(answer, torch.Tensor):
+        return answer.float() if answer.dtype in (torch.bfloat16, torch.float16) else answer
+    if isinstance(answer, tuple):
+        parts = [_single(part) for part in answer]
+        return type(answer)(*parts) if hasattr(answer, "_fields") else tuple(parts)
+    return answer

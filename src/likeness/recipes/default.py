@@ -87,7 +87,7 @@ class Default(Recipe):
         return project(self.points(estimate.identity, estimate.expression), view) / (CROP_SIZE / 2) - 1
 
     def losses(self, batch: Batch, stage: Stage) -> Mapping[str, torch.Tensor]:
-        estimate = self.network(batch["image"])
+        estimate = self.ask(self.network, batch["image"])
         return self._picture(estimate, batch) | self._codes(estimate, batch)
 
     def _picture(self, estimate: Estimate, batch: Batch) -> dict[str, torch.Tensor]:

@@ -67,7 +67,7 @@ class FinderRecipe(Recipe):
         return Scenes(self.draw, self.seed * 10 + place, stage.steps * self.batch, MIXES[stage.name])
 
     def losses(self, batch: Batch, stage: Stage) -> Mapping[str, torch.Tensor]:
-        score, geometry = self.network(batch["image"])
+        score, geometry = self.ask(self.network, batch["image"])
         return finder_losses(score[:, 0], geometry, batch)
 
 

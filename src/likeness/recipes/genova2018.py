@@ -157,8 +157,8 @@ class Genova2018(Recipe):
         return losses
 
     def _codes(self, features: Tensor) -> IdentityCodes:
-        """What features are decoded to, in single precision also where networks compute in half of it."""
-        return IdentityCodes(*(code.float() for code in self.decoder(features)))
+        """What features are decoded to."""
+        return self.ask(self.decoder, features)
 
     def _seen(self, codes: IdentityCodes, compared: bool, looped: bool) -> Tensor:
         """What the network says, (B, n, F), about pictures of faces: `views` to be compared, the last in a random pose."""
@@ -168,12 +168,11 @@ class Genova2018(Recipe):
         if looped and (frontal or not compared):
             poses.append(self.booth.poses(count))
         turn, distance = (torch.stack(values, 1).flatten(0, 1) for values in zip(*poses))
-        with torch.autocast(codes.identity.device.type, enabled=False):  # tenths of a millimetre need single precision
-            face = self.model(*codes)
-            parts = (face.vertices, face.neutral, face.albedo)
-            many = Face(*(part[:, None].expand(-1, len(poses), -1, -1).flatten(0, 1) for part in parts))
-            image = self.booth.photograph(many, turn, distance)
-        return self.recogniser(as_seen(image)).unflatten(0, (count, len(poses)))
+        face = self.model(*codes)
+        parts = (face.vertices, face.neutral, face.albedo)
+        many = Face(*(part[:, None].expand(-1, len(poses), -1, -1).flatten(0, 1) for part in parts))
+        image = self.booth.photograph(many, turn, distance)
+        return self.ask(self.recogniser, as_seen(image)).unflatten(0, (count, len(poses)))
 
     def pictures(self, batch: Batch) -> Tensor | None:
         """Photo, the face found in it in plain light from the front, and in a random pose under random lamps."""

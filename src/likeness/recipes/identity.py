@@ -82,7 +82,7 @@ class Identity(Recipe):
         `correlation` of the embedding's numbers; for each of `grams` the share of the variance between people that codes read
         from the embedding leave."""
         image = batch["image"].transpose(0, 1).flatten(0, 1).permute(0, 3, 1, 2).float() / 255
-        embedding, person = self.network(image), batch["person"]
+        embedding, person = self.ask(self.network, image), batch["person"]
         margins = {term: margin for term, margin in MARGINS.items() if term in stage.terms}
         found = {}
         if "contrast" in stage.terms:

@@ -55,7 +55,7 @@ class Points(Recipe):
 
     def losses(self, batch: Batch, stage: Stage) -> Mapping[str, torch.Tensor]:
         """Mean weighted distance; mean weighted negative log likelihood; what lids and lips are more or less open."""
-        guess = self.network(batch["image"])
+        guess = self.ask(self.network, batch["image"])
         true = batch["points"] / (CROP_SIZE / 2) - 1
         distance = ((guess.points - true).square().sum(-1) + 1e-6).sqrt()
         openings = opening_error(guess.points, true, LIDS).mean() + opening_error(guess.points, true, LIPS).mean()

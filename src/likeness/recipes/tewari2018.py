@@ -211,7 +211,7 @@ class Tewari2018(Recipe):
         return Level(face.vertices, srgb_from_linear(face.albedo))
 
     def losses(self, batch: Batch, stage: Stage) -> Mapping[str, Tensor]:
-        found = self.network(batch["image"])
+        found = self.ask(self.network, batch["image"])
         view, photo = camera.to_view(found.camera, CROP_SIZE), batch["image"].float() / 255
         model = self.model
         base = Level(model.shape(found.identity, found.expression).vertices, model.albedo.encoded(found.albedo))

@@ -72,7 +72,7 @@ def train(
     """
     torch.set_num_threads(settings.threads)
     cv2.setNumThreads(0)  # a pool of OpenCV's that was used before the fork hangs the worker that touches it
-    recipe.stages = changed(recipe.stages, settings.stages)
+    recipe.stages, recipe.precision = changed(recipe.stages, settings.stages), settings.precision
     for stage in recipe.stages:
         optimizer_of(stage, settings)  # a later stage's must be known before hours are spent on the first
     with join(settings.device) as processes:

@@ -29,7 +29,8 @@ class Settings:
     optimizer: Optimizer = "adamw"
     """Optimiser of the stages that name none."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Numbers of the networks' large products; bfloat16 needs half the memory, weights stay in float32."""
+    """Numbers of the networks' large products; bfloat16 needs half the memory, and is meant for GPUs: on a CPU it was twice as
+    slow. Weights, image formation and losses stay in float32."""
     stages: dict[str, str] = field(default_factory=dict)
     """Changes of stages, by number from 0 or by name: `--stages.1.terms.moments 5 --stages.full.steps 200`; `off` leaves a
     term or a group out."""

@@ -116,9 +116,7 @@ class Step:
         """Losses of a part of the batch and their weighted sum; all that is random follows from (seed, step, part)."""
         seed, place = mix(self.settings.seed, number), self.processes.rank * self.settings.accumulate + k
         torch.manual_seed(seed if place == 0 else mix(seed, place))
-        half = self.settings.precision == "bfloat16"
-        with torch.autocast(self.processes.device.split(":")[0], torch.bfloat16, enabled=half):
-            losses = self.losses(part, stage)
+        losses = self.losses(part, stage)
         check_terms(losses, stage)
         return losses, sum(weight * losses[name] for name, weight in stage.terms.items())
 
