@@ -1,4 +1,4 @@
-"""One formula for numpy and torch: functions ask for the namespace of the array they were given."""
+"""One formula for numpy and torch: functions ask for the namespace of the array they were given. And some rows of many."""
 
 from __future__ import annotations
 
@@ -21,3 +21,8 @@ def like(values: Any, array: Any) -> Any:
     if xp is numpy:
         return numpy.asarray(values, dtype=numpy.asarray(array).dtype)
     return xp.as_tensor(values, dtype=array.dtype, device=array.device)
+
+
+def even(count: int, most: int) -> numpy.ndarray:
+    """Numbers of at most so many of `count` rows, evenly spread, the first and the last among them where they are several."""
+    return numpy.unique(numpy.linspace(0, count - 1, min(count, most)).round().astype(int)) if count else numpy.zeros(0, int)

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from likeness import color
+from likeness.arrays import even
 from likeness.evaluate.benchmark import scene
 from likeness.evaluate.benchmark.heads import COVERS
 from likeness.evaluate.benchmark.items import Item, ItemSet
-from likeness.evaluate.benchmark.measure import even
 
 SEED = 7004
 

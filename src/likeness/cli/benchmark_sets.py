@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from likeness import color
+from likeness.arrays import even
 from likeness.assets.builtin import Builtin
 from likeness.cli.evaluate import Bench
 from likeness.cli.frames import frames
@@ -36,7 +37,7 @@ from likeness.evaluate.benchmark.items import (
     lab,
     typology_angle,
 )  # fmt: skip
-from likeness.evaluate.benchmark.measure import Surfaces, even, head_measure, sight
+from likeness.evaluate.benchmark.measure import Surfaces, head_measure, sight
 from likeness.evaluate.layouts import aflw2000
 from likeness.geometry.rotation import to_euler
 from likeness.photos.detect import face_frame

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from likeness.arrays import even
 from likeness.cli.evaluate import CAMERAS, Bench, Rows, given_face, show
 from likeness.cli.evaluate import _scan_landmarks as scan_landmarks
 from likeness.cli.evaluate import _scan_view as scan_view
@@ -84,7 +85,7 @@ def of_photos(config: EvaluateFit, fitter: Fitter) -> Rows:
     from likeness.types import Landmarks
 
     listing = read_set(data_folder(config.data) / "photos", "sfhq", config.split)
-    chosen = np.unique(np.linspace(0, len(listing.files) - 1, config.photos).round().astype(int))
+    chosen = even(len(listing.files), config.photos)
     rows: dict[str, list[list[float]]] = {"regressor": [], STRICT: [], "landmarks only": [], "fit": []}
     facts = {"diverged": 0.0, "code": 0.0, "seconds": [], "cpu": []}
     for i in track(chosen, "photos"):

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import tyro
 
+from likeness.arrays import even
 from likeness.cli import inputs
 from likeness.cli.main import complain, show
 from likeness.errors import LikenessError, NoFaceError, OutputError, UsageError
@@ -146,8 +147,7 @@ def _frames(path: Path, count: int) -> list[tuple[str, np.ndarray]]:
             kept.append((f"{path.stem} {frame.time:.2f} s", _reduced(frame.image)))
         if len(kept) > 2 * count:
             kept, stride = kept[::2], 2 * stride
-    places = np.unique(np.linspace(0, len(kept) - 1, count).round().astype(int))
-    return [kept[i] for i in places]
+    return [kept[i] for i in even(len(kept), count)]
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 import tyro
 
+from likeness.arrays import even
 from likeness.assets.catalogue import PHOTO_SETS
 from likeness.cli.train import data_folder
 from likeness.errors import AssetError, UsageError
@@ -265,7 +266,7 @@ def listings(data: Path, sets: Sequence[str], split: str, most: int) -> list[Sho
         else:
             listing = read_set(data / "photos", name, split)
             people = scenes = [f"{name}/{Path(file).stem}" for file in listing.files]
-        chosen = np.unique(np.linspace(0, len(people) - 1, min(most, len(people))).round().astype(int))
+        chosen = even(len(people), most)
         kept = Listing(listing.root, listing.name, [listing.files[i] for i in chosen], listing.points[chosen])
         found.append(Shown(kept, [people[i] for i in chosen], [scenes[i] for i in chosen]))
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from likeness.arrays import even
 from likeness.errors import LikenessError
 from likeness.evaluate.benchmark import together
 from likeness.evaluate.benchmark.appearance import photo_numbers, texture_numbers
@@ -213,11 +214,6 @@ def ask(chosen: ItemSet, method: Method, workers: int = 1, recogniser: Recognise
     failures = {items[i].name: entry for i, entry in enumerate(found) if isinstance(entry, str)}
     names, groups = ([getattr(items[i], key) for i in good] for key in ("name", "person"))
     return Scores(chosen.name, "mixed", tuple(names), values, failures, tuple(groups))
-
-
-def even(count: int, most: int) -> np.ndarray:
-    """At most so many of `count` rows, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)) if count else np.zeros(0, int)
 
 
 def slices_of(items: Iterable[Item]) -> dict[tuple[str, str], list[str]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from likeness import color
+from likeness.arrays import even
 from likeness.evaluate.benchmark import scene
 from likeness.evaluate.benchmark.items import SIDES, YAWS, Item, Truth, bin_of
 from likeness.evaluate.scans import RADIUS, Scan
@@ -43,7 +44,7 @@ def items(scan: Scan, background: Callable[[int, np.random.Generator], np.ndarra
     face = scan.vertices[np.linalg.norm(scan.vertices - scan.landmarks[4], axis=1) < RADIUS]
     pairs = [(yaw, pitch) for yaw in TURNS for pitch in TILTS]
     truth, found = Truth(scan), []
-    for k in np.unique(np.linspace(0, len(pairs) - 1, count).round().astype(int)):
+    for k in even(len(pairs), count):
         random = np.random.default_rng((SEED, int(k)))
         yaw, pitch = pairs[k]
         side = SIDES_OF_FACE[k % len(SIDES_OF_FACE)]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from likeness.arrays import even
 from likeness.assets.arkit import EXPRESSIONS
 from likeness.fit.clips import temporal
 from likeness.fit.clips.clip_problem import COUNT, State, Subject, bend_of, between, groups, quadratic, residuals
@@ -249,7 +250,7 @@ def _habits(subject: Subject, evidence: Evidence, config: ClipConfig) -> tuple[S
         The subject with offsets and with that noise as the landmarks' spread, and the evidence with a spread of its own
         only where it is less sure than usual.
     """
-    rows = np.unique(np.linspace(0, len(evidence.frame) - 1, SAMPLE).round().astype(int))
+    rows = even(len(evidence.frame), SAMPLE)
     problem = _problem(subject, evidence, rows, config)
     seen = np.ones(len(rows), bool)
     start = between(np.arange(len(rows)), seen, problem)

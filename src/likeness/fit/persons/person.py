@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likeness.arrays import even
 from likeness.assets.albedo import AlbedoModel
 from likeness.assets.builtin import Builtin
 from likeness.assets.correspondence import OUTER_EYE_CORNERS, Correspondence
@@ -252,5 +253,4 @@ def joined(pairs: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Worth:
 
 def _spread(rows: Sequence, most: int) -> list:
     """At most so many of the rows, evenly spread."""
-    places = np.unique(np.linspace(0, len(rows) - 1, most).round().astype(int))
-    return [rows[i] for i in places]
+    return [rows[i] for i in even(len(rows), most)]
