@@ -44,3 +44,8 @@ class AssetError(LikenessError):
     """A model, weight or data file is missing, damaged, or of another layout."""
 
     exit_code = 6
+
+
+def one_line(cause: object) -> str:
+    """What an exception says, or a text, on one line; the exception's kind where it says nothing."""
+    return " ".join(str(cause).split()) or type(cause).__name__

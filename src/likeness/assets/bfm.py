@@ -29,7 +29,7 @@ from likeness.assets.outside import (
     triangles_of,
     vertices_of,
 )  # fmt: skip
-from likeness.errors import AssetError
+from likeness.errors import AssetError, one_line
 
 _MICROMETRES = 1e-3
 _SIZE_2009, _SIZE_2017 = 53490, 53149
@@ -65,8 +65,7 @@ def _read_mat(path: Path) -> OutsideModel:
     try:
         data = loadmat(path, variable_names=keys, appendmat=False)
     except Exception as error:  # of many kinds, by the damage
-        reason = " ".join(str(error).split())[:100]
-        raise AssetError(f"{path}: not a MAT file of version 5, or a damaged one ({reason})") from None
+        raise AssetError(f"{path}: not a MAT file of version 5, or a damaged one ({one_line(error)[:100]})") from None
     need(path, {key: 0 for key in data if key in keys}, keys, "the Basel Face Model of 2009")
     mean = vertices_of(path, "shapeMU", data["shapeMU"]) * np.float32(_MICROMETRES)
     identity = modes_of(path, "shapePC", data["shapePC"], data["shapeEV"]) * np.float32(_MICROMETRES)

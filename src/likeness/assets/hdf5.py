@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from likeness.errors import AssetError
+from likeness.errors import AssetError, one_line
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 """How such a file begins."""
@@ -38,9 +38,5 @@ def read(path: Path, groups: Iterable[str]) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise AssetError(f"{path}: no such file") from None
     except (OSError, RuntimeError) as error:
-        raise AssetError(f"{path}: not an HDF5 file, or a damaged one ({_line(error)})") from None
+        raise AssetError(f"{path}: not an HDF5 file, or a damaged one ({one_line(error)[:120]})") from None
     return found
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]

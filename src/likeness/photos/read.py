@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from likeness.errors import PhotoError
+from likeness.errors import PhotoError, one_line
 
 LARGEST = 178_000_000
 """Pixels of the largest photo that is read, since it is held at 7 bytes a pixel for a moment: 1.3 GB. Ours; just below
@@ -59,7 +59,7 @@ def read(path: str | os.PathLike[str]) -> np.ndarray:
     except OSError as error:
         raise PhotoError(f"{path}: {_reason(error, path)}") from None
     except Exception as error:  # damaged files raise whatever their format's reader stumbles over
-        raise PhotoError(f"{path}: the picture is damaged ({_line(error)})") from None
+        raise PhotoError(f"{path}: the picture is damaged ({one_line(error)})") from None
 
 
 def as_photo(image: np.ndarray) -> np.ndarray:
@@ -193,9 +193,4 @@ def _reason(error: OSError, path: Path) -> str:
     }
     if os.path.isdir(path):  # some systems call this "permission denied"
         return known[errno.EISDIR]
-    return known.get(error.errno) or f"the picture is damaged or incomplete ({_line(error)})"
-
-
-def _line(error: Exception) -> str:
-    """An exception's message on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return known.get(error.errno) or f"the picture is damaged or incomplete ({one_line(error)})"

@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from likeness.errors import OutputError, PhotoError, UsageError
+from likeness.errors import OutputError, PhotoError, UsageError, one_line
 from likeness.photos.read import LARGEST, SMALLEST
 
 SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv".split())
@@ -294,5 +294,5 @@ def _library() -> ModuleType:
 
 
 def _line(error: Exception) -> str:
-    """An exception's message on one line."""
-    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    """What FFmpeg, or the system, says of an error."""
+    return one_line(getattr(error, "strerror", None) or error)
