@@ -271,8 +271,8 @@ def evaluate_scan(config: EvaluateScan) -> None:
     marks = np.array(MULTI_PIE_68)[list(measure.LANDMARKS_OF_68)]
     mean, modes = (array[..., :NARROW, :].astype(np.float64) for array in (bench.ict.mean, bench.ict.identity))
     best, motion = fit_to_scan(mean, modes, triangles, marks, scan)
-    views = [_scan_view(scan, yaw) for yaw in CAMERAS]
-    points = _scan_landmarks(bench, best, motion, views)
+    views = [scan_view(scan, yaw) for yaw in CAMERAS]
+    points = scan_landmarks(bench, best, motion, views)
     encode = encoder(config.model)
     found = [encode(measure.photograph(scan, v), given_face(p)).codes["identity"] for v, p in zip(views, points)]
     codes = {
@@ -295,7 +295,7 @@ def evaluate_scan(config: EvaluateScan) -> None:
     show("Lee Perry-Smith scan, point to surface", rows, config.output)
 
 
-def _scan_view(scan, yaw: float) -> View:
+def scan_view(scan, yaw: float) -> View:
     """A camera a metre in front of the scan's face, head turned."""
     from likeness.geometry.rotation import from_euler
 
@@ -304,7 +304,7 @@ def _scan_view(scan, yaw: float) -> View:
     return View(rotation, shift, np.float64(1500), np.array([192.0, 192.0]), (384, 384))
 
 
-def _scan_landmarks(bench: Bench, identity: np.ndarray, motion, views: list[View]) -> np.ndarray:
+def scan_landmarks(bench: Bench, identity: np.ndarray, motion, views: list[View]) -> np.ndarray:
     """Dense landmarks (n, 478, 3) px of the scan in each view, from the model that was laid onto it.
 
     No landmark detector runs here: these are where it would put them if it were perfect.

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from likeness.arrays import even
-from likeness.cli.evaluate import CAMERAS, Bench, Rows, given_face, show
-from likeness.cli.evaluate import _scan_landmarks as scan_landmarks
-from likeness.cli.evaluate import _scan_view as scan_view
+from likeness.cli.evaluate import CAMERAS, Bench, Rows, given_face, scan_landmarks, scan_view, show
 from likeness.cli.train import data_folder
 from likeness.errors import UsageError
 
