@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -35,3 +36,8 @@ def opened(data: bytes, file: str, form: str, version: int) -> dict[str, Any]:
 def numbers(values: Any, digits: int) -> Any:
     """An array as lists, rounded."""
     return np.round(np.asarray(values, np.float64), digits).tolist()
+
+
+def number(value: Any, digits: int) -> float | None:
+    """A number, rounded; None where there is none, or one that is not finite, for which JSON has no word."""
+    return None if value is None or not math.isfinite(value) else round(float(value), digits)

@@ -15,6 +15,7 @@ from likeness.assets.builtin import Builtin
 from likeness.export import codes as code_files
 from likeness.export import environment, gltf, obj
 from likeness.export.asset import Asset, from_builtin
+from likeness.export.documents import number
 from likeness.export.textures import to_jpeg, to_png
 from likeness.fit.people.together import STRANGER, Person, Portrait
 from likeness.fit.photo.observe import observe
@@ -124,17 +125,17 @@ class Album:
         """
         person = self.person
         used = [
-            {"photo": portrait.name, "folder": (folders or {}).get(portrait.name), "alike_nats": _rounded(alike),
-             "landmark_error_percent": _rounded(100 * error), "pixels_per_mm": _rounded(resolution)}
+            {"photo": portrait.name, "folder": (folders or {}).get(portrait.name), "alike_nats": number(alike, 3),
+             "landmark_error_percent": number(100 * error, 3), "pixels_per_mm": number(resolution, 3)}
             for portrait, alike, error, resolution in zip(person.portraits, person.alike, person.error, self.blend.resolution)
         ]  # fmt: skip
         document = {
             "format": FORMAT, "version": VERSION, "photos": used,
-            "left_out": [{"photo": p.name, "alike_nats": _rounded(nats)} for p, nats in person.strangers],
+            "left_out": [{"photo": p.name, "alike_nats": number(nats, 3)} for p, nats in person.strangers],
             "skipped": [{"photo": name, "reason": reason} for name, reason in skipped],
             "warnings": list(self.warnings), "advice": list(self.advice),
             "regions": {
-                region.name: {key: _rounded(value) for key, value in asdict(region).items() if key != "name"}
+                region.name: {key: number(value, 3) for key, value in asdict(region).items() if key != "name"}
                 for region in self.regions
             },
         }  # fmt: skip
@@ -209,10 +210,6 @@ def frontal(person: Person) -> int:
         return max(towards, 0) ** 2 * min(float(view.focal) / -float(view.translation[2]), 2.0)
 
     return max(range(len(person.views)), key=worth)
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else round(float(value), 3)
 
 
 def candidates(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from likeness import color
 from likeness.assets.ict import IctModel
 from likeness.export import environment
+from likeness.export.documents import number
 from likeness.export.residual import residual
 from likeness.export.textures import to_png
 from likeness.fit.photo.evidence import Evidence
@@ -102,13 +102,13 @@ class FittedFace:
                 **_pair(report, "landmarks", 1 / unit),
             },
             "photometric": {
-                "unit": "linear RGB distance, mean over the face", "mean_albedo": _number(report.plain.photometric[0]),
+                "unit": "linear RGB distance, mean over the face", "mean_albedo": number(report.plain.photometric[0], 6),
                 **_pair(report, "photometric", 1.0),
             },
-            "largest_code": {name: _number(getattr(scene, name).abs().max()) for name in ("identity", "albedo")},
-            "albedo": [_number(value) for value in scene.albedo[0]],
-            "light": [[_number(value) for value in row] for row in scene.light[0]],
-            "stages": {name: {key: _number(value) for key, value in row.items()} for name, row in report.stages.items()},
+            "largest_code": {name: number(getattr(scene, name).abs().max(), 6) for name in ("identity", "albedo")},
+            "albedo": [number(value, 6) for value in scene.albedo[0]],
+            "light": [[number(value, 6) for value in row] for row in scene.light[0]],
+            "stages": {name: {key: number(value, 6) for key, value in row.items()} for name, row in report.stages.items()},
             "seconds": round(self.seconds, 3),
         }  # fmt: skip
 
@@ -122,13 +122,7 @@ def outer_eyes(evidence: Evidence) -> float:
 
 def _pair(report: Report, name: str, scale: float) -> dict[str, Any]:
     before, after = (float(getattr(errors, name)[0]) * scale for errors in (report.before, report.after))
-    return {"before": _number(before), "after": _number(after)}
-
-
-def _number(value: Any) -> float | None:
-    """For JSON, which has no NaN."""
-    value = float(value)
-    return round(value, 6) if math.isfinite(value) else None
+    return {"before": number(before, 6), "after": number(after, 6)}
 
 
 def finished(start: Reconstruction, system: System, evidence: Evidence, fitted: Fitted, surface: Surface, seconds: float) -> FittedFace:
