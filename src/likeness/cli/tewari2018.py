@@ -55,7 +55,7 @@ class Tewari2018:
     export_only: bool = False
     """Do not train: export the checkpoint in the output folder."""
     settings: Annotated[Settings, tyro.conf.arg(name="")] = Settings(
-        batch=16, warmup=100, clip=50.0, average=0.998, save_every=250, optimizer="adam"
+        batch=16, warmup=100, clip=50.0, average=0.998, save_every=250, optimizer="adam", pictures_every=250
     )
 
 
