@@ -9,7 +9,7 @@ import torch
 from line import Line, quiet, settings, weights
 
 from likeness.train import checkpoint
-from likeness.train.loop import train
+from likeness.train.loop import begun_with, train
 from likeness.train.order import Order, TrainingError, rate_factor
 
 
@@ -90,6 +90,36 @@ def test_other_settings_do_not_resume(tmp_path):
     train(Line(), tmp_path, settings(), limit=2, console=quiet())
     with pytest.raises(TrainingError, match="choose another folder"):
         train(Line(), tmp_path, settings(batch=4), console=quiet())
+
+
+class Told(Line):
+    """Tells of itself what the command line decided."""
+
+    def __init__(self, **facts):
+        super().__init__()
+        self.made_from = facts
+
+
+def test_a_run_of_other_facts_does_not_resume_and_the_fact_is_named(tmp_path):
+    train(Told(views=3, sets=("a", "b")), tmp_path, settings(), limit=2, console=quiet())
+    assert begun_with(tmp_path) == {"views": 3, "sets": ["a", "b"]}
+    with pytest.raises(TrainingError, match=r"checkpoint\.safetensors: begun with views 3, now 1; choose another") as caught:
+        train(Told(views=1, sets=("a", "b")), tmp_path, settings(), limit=2, console=quiet())
+    assert "\n" not in str(caught.value)
+    with pytest.raises(TrainingError, match=r"begun with batch 8, now 4; sets \['a', 'b'\], now \['a'\]; choose"):
+        train(Told(views=3, sets=("a",)), tmp_path, settings(batch=4), limit=2, console=quiet())
+    path = train(Told(views=3, sets=("a", "b"), more=1), tmp_path, settings(), limit=2, console=quiet())
+    assert checkpoint.load(path)[1]["step"] == 4 and begun_with(tmp_path)["more"] == 1
+
+
+def test_a_run_of_an_earlier_version_that_tells_no_facts_resumes(tmp_path):
+    path = train(Told(views=3), tmp_path, settings(), limit=2, console=quiet())
+    tensors, state = checkpoint.load(path)
+    del state["identity"]["facts"]
+    checkpoint.save(path, tensors, state)
+    assert begun_with(tmp_path) == {} == begun_with(tmp_path / "nowhere")
+    train(Told(views=1), tmp_path, settings(), limit=2, console=quiet())
+    assert begun_with(tmp_path) == {"views": 1}
 
 
 def test_a_checkpoint_of_other_networks_is_refused_in_a_line(tmp_path):

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import tyro
 
 from likeness.assets.catalogue import PHOTO_SETS
+from likeness.cli.pack import check_photos, files, shares
+from likeness.cli.pack import sources as sources_of
 from likeness.cli.train import data_folder
 from likeness.errors import AssetError, UsageError
 from likeness.train.settings import Settings
@@ -28,6 +30,9 @@ class Genova2018:
     """Data folder that holds photos/; by default LIKENESS_DATA."""
     sets: tuple[str, ...] = PHOTO_SETS
     """Photo sets to learn from. gan states no licence: leave it out here to do without it."""
+    shards: tuple[str, ...] = ()
+    """Learn from these instead, photos packed by `likeness train pack`: tar files, or a pattern in quotes. Each process of a
+    run opens its own alone."""
     recogniser: str = "likeness"
     """The frozen recognition network: likeness, facenet, arcface or vggface."""
     recogniser_weights: Path | None = None
@@ -83,6 +88,7 @@ def genova2018(config: Genova2018) -> None:
         raise UsageError("--export writes codes of the face model that ships; leave out --face-model")
     if config.export_only and config.export is None:
         raise UsageError("--export-only needs --export FILE")
+    check_photos(config.shards, config.data, config.sets)
     torch.set_num_threads(config.settings.threads)
     torch.manual_seed(config.settings.seed)
     trained = recipe(config)
@@ -113,7 +119,9 @@ def recipe(config: Genova2018) -> Any:
         seed, length = 2 * config.settings.seed + place, stage.steps * config.settings.batch
         return Pairs(faces, None if alone else photos, seed, length)
 
-    return Recipe(recogniser, model, booth, made, data, config.views, config.drawn)
+    found = Recipe(recogniser, model, booth, made, data, config.views, config.drawn)
+    found.made_from = {"sets": list(config.sets), "versions": config.versions, "faces": config.faces}
+    return found
 
 
 def look(config: Genova2018, recogniser: Any, model: Any, booth: Any) -> tuple[Any, Any]:
@@ -122,11 +130,17 @@ def look(config: Genova2018, recogniser: Any, model: Any, booth: Any) -> tuple[A
 
     from likeness.data.folder import read_set
     from likeness.data.observed import seen_faces, seen_photos
+    from likeness.data.packed import dealt, packed_listings
 
-    folder = config.observed or config.output / "observed"
-    listings = [read_set(data_folder(config.data) / "photos", name, "train") for name in config.sets]
+    folder = place = config.observed or config.output / "observed"
+    if config.shards:
+        parts, own = shares(config.settings.accumulate)  # which is 1
+        listings = packed_listings(dealt(files(config.shards), parts, own.start))
+        place = folder / f"photos-{own.start}-of-{parts}"
+    else:
+        listings = [read_set(data_folder(config.data) / "photos", name, "train") for name in config.sets]
     photos = seen_photos(
-        folder, recogniser, listings, config.versions, follow=lambda steps, count: track(steps, "photos", count)
+        place, recogniser, listings, config.versions, follow=lambda steps, count: track(steps, "photos", count)
     )
     faces = seen_faces(
         folder, recogniser, model, booth, config.faces,
@@ -144,7 +158,7 @@ def export(config: Genova2018, trained: Any) -> None:
     state = checkpoint.load_weights(config.output / loop.CHECKPOINT, trained)
     licence = trained.recogniser.licence
     research = "research" in licence.lower() or "non-commercial" in licence.lower()
-    sources = ("photo sets " + ", ".join(config.sets), f"recognition network {trained.recogniser.name}: {licence}")
+    sources = (sources_of(config.shards, config.sets), f"recognition network {trained.recogniser.name}: {licence}")
     facts = {"steps": state["step"]}
     export_genova(trained.recogniser, trained.decoder, builtin.load(), config.export, sources, research, facts)
 

@@ -85,10 +85,11 @@ def tewari2018(config: Tewari2018) -> None:
     if not config.export_only:
         if config.backbone_weights is not None:
             fill(recipe.network, config.backbone_weights, config.start, config.output)
-        recipe.data = data
+        recipe.data, recipe.made_from = data, made_from(config)
         if config.start is not None:
             start(recipe, config.start)
-            recipe.settled = True
+        # A run that goes on from its folder keeps what it began with, whether or not it is told again where it started.
+        recipe.settled = loop.begun_with(config.output).get("settled", config.start is not None)
         loop.train(recipe, config.output, config.settings, config.stop)
         if not is_first():
             return
@@ -109,6 +110,11 @@ def look(config: Tewari2018) -> Any:
     folder = data_folder(config.data) / "photos"
     photos = Photos([read_set(folder, name, "train") for name in config.sets])
     return LandmarkedCrops(photos, config.sets, settings.seed, length, believed(photos.points, mean_landmarks()))
+
+
+def made_from(config: Tewari2018) -> dict[str, list[str]]:
+    """The data, as a run tells of them."""
+    return {"shards": [path.name for path in files(config.shards)]} if config.shards else {"sets": list(config.sets)}
 
 
 def export(config: Tewari2018, recipe: Any) -> None:

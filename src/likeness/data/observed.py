@@ -24,6 +24,7 @@ from likeness.data.crops import SHARES
 from likeness.data.folder import Listing, steepness
 from likeness.encoders.recognition.interface import Recognition
 from likeness.encoders.recognition.templates import five, photo_from_crop
+from likeness.encoders.weights import fingerprint
 from likeness.photos.crop import sample
 
 try:
@@ -149,7 +150,7 @@ def seen_faces(
         model: `models.expressionless.Expressionless`.
         follow: As for `seen_photos`, by `TOGETHER` faces.
     """
-    key = _key(recogniser, count=count, seed=seed, codes=model.codes, mean=_hash(model.mean))
+    key = _key(recogniser, count=count, seed=seed, codes=model.codes, mean=fingerprint([model.mean]))
     path = folder / FACES
     with _alone(folder):
         stored = _read(path, key)
@@ -229,13 +230,9 @@ class _Reader:
 
 def _key(recogniser: Recognition, **parts: Any) -> str:
     """What a file was made from, as one short text."""
-    whole = {"network": [_hash(value) for value in recogniser.state_dict().values()], "size": recogniser.size} | parts
+    whole = {"network": [fingerprint([value]) for value in recogniser.state_dict().values()], "size": recogniser.size} | parts
     whole["template"] = recogniser.template.tolist()
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
-
-
-def _hash(values: torch.Tensor) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values.detach().cpu().numpy()).tobytes()).hexdigest()
 
 
 @contextmanager

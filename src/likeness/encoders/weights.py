@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,6 +40,14 @@ def read(path: Path) -> dict[str, Tensor]:
         if all(key.startswith(prefix) for key in tensors):
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return tensors
+
+
+def fingerprint(tensors: Iterable[Tensor]) -> str:
+    """SHA-256 of numbers, in their order: the same wherever the tensors are."""
+    found = hashlib.sha256()
+    for values in tensors:
+        found.update(np.ascontiguousarray(values.detach().cpu().numpy()).tobytes())
+    return found.hexdigest()
 
 
 def misfit(error: RuntimeError) -> str:

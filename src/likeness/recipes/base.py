@@ -20,10 +20,12 @@ class Recipe(nn.Module):
     Attributes:
         stages: Stretches of training, run in this order.
         precision: Of the networks' large products, "float32" or "bfloat16"; set by the loop.
+        made_from: What the data were made from, for `facts`.
     """
 
     stages: tuple[Stage, ...] = ()
     precision: str = "float32"
+    made_from: Mapping[str, Any] = {}
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by group. `Stage.rates` speaks of these names; a group without a rate is frozen in that stage."""
@@ -46,6 +48,11 @@ class Recipe(nn.Module):
         """A map-style data set (`__len__`, `__getitem__` -> dict of arrays or tensors) whose item i depends only on
         (its seed, i), never on the order of access, so that training resumes exactly and workers do not matter."""
         raise NotImplementedError
+
+    def facts(self) -> dict[str, Any]:
+        """What must be equal, beside stages and settings, for a run that is resumed to be the same run: plain JSON values,
+        under names that tell a user which option differs."""
+        return dict(self.made_from)
 
     def pictures(self, batch: Batch) -> torch.Tensor | None:
         """(B, H, W, 3) linear RGB in [0, 1]: what the recipe makes of each item, beside what it was given. Optional.

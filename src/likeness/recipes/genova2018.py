@@ -47,6 +47,7 @@ from likeness.color import linear_from_srgb
 from likeness.data.booth import Booth, as_seen
 from likeness.encoders.feature_decoder import FeatureDecoder, IdentityCodes
 from likeness.encoders.recognition.interface import Recognition
+from likeness.encoders.weights import fingerprint
 from likeness.losses.distribution import batch_distribution
 from likeness.losses.identity import unlikeness_of_views
 from likeness.losses.parameter import code_distance
@@ -130,6 +131,11 @@ class Genova2018(Recipe):
     def reconstruct(self, image: Tensor) -> Face:
         """Faces at rest, with colours, in such crops."""
         return self.model(*self(image))
+
+    def facts(self) -> dict[str, Any]:
+        seen = f"{self.recogniser.name} {fingerprint(self.recogniser.state_dict().values())[:16]}"
+        model = fingerprint([self.model.mean, self.model.albedo.mean])[:16]
+        return super().facts() | {"views": self.views, "drawn": self.drawn, "recogniser": seen, "face model": model}
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         return {"decoder": list(self.decoder.parameters())}

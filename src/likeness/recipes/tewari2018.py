@@ -55,6 +55,7 @@ from likeness.data.augment import CROP_SIZE
 from likeness.encoders import camera
 from likeness.encoders.backbones.base import Backbone
 from likeness.encoders.parameters import ParameterNetwork, Parameters
+from likeness.encoders.weights import fingerprint
 from likeness.geometry.cameras import project
 from likeness.geometry.laplacian import umbrella
 from likeness.geometry.mesh import edges
@@ -146,6 +147,7 @@ class Tewari2018(Recipe):
         topology: The face model's.
         settled: Whether the backbone's batch normalisation is kept as it is: with a backbone that was trained before, on
             small batches, what it measures anew is noise. Ours.
+        kind: As above.
     """
 
     def __init__(
@@ -154,7 +156,7 @@ class Tewari2018(Recipe):
     ) -> None:
         super().__init__()
         self.topology, self.weights, self.stages, self.data = face.topology, face.weights, stages, data
-        self.settled = False
+        self.settled, self.kind = False, kind
         sizes = {**face.shape.codes, **face.albedo.codes, "geometry": codes, "reflectance": codes}
         self.network = ParameterNetwork(backbone, sizes, face.weights).to(memory_format=torch.channels_last)
         mean = face.shape.mean.numpy()
@@ -176,6 +178,11 @@ class Tewari2018(Recipe):
         for name, values in buffers.items():
             kept = torch.as_tensor(values)
             self.register_buffer(name, kept.float() if kept.is_floating_point() else kept.long(), persistent=False)
+
+    def facts(self) -> dict[str, Any]:
+        model, face = self.model, fingerprint([self.model.shape.mean])[:16]
+        own = {"correctives": self.kind, "codes": model.geometry.codes, "chart": model.reflectance.size}
+        return super().facts() | own | {"settled": self.settled, "face model": face}
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """"encoder"; "heads" of shape and camera, "skin" of albedo and light; "geometry" and "reflectance": a head and

@@ -6,7 +6,10 @@ run that was stopped and resumed ends with the same weights, bit by bit, as one 
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from rich.console import Console
 from torch.utils.data import DataLoader, default_collate
 
 from likeness.encoders.weights import misfit
+from likeness.errors import AssetError
 from likeness.recipes.base import Recipe
 from likeness.train import checkpoint, pictures
 from likeness.train.log import Log, Silence
@@ -96,6 +100,14 @@ def train(
     return run.path
 
 
+def begun_with(folder: Path) -> dict[str, Any]:
+    """The facts (`Recipe.facts`) of the run in a folder; none where there is no run, or one of an earlier version."""
+    for path in (folder / CHECKPOINT, checkpoint.previous(folder / CHECKPOINT)):
+        with suppress(AssetError):
+            return checkpoint.load(path)[1]["identity"].get("facts", {})
+    return {}
+
+
 class _Run:
     """The state of a run: weights, their average, the optimiser of the current stage, and the step."""
 
@@ -107,6 +119,7 @@ class _Run:
         if settings.batch % self.take.parts:
             raise TrainingError(f"a batch of {settings.batch} cannot be cut into {self.take.parts} equal parts "
                                 f"({processes.count} processes, accumulate {settings.accumulate})")
+        self.identity = self._identity()
         self.step = 0
         self.told = ""
         self.moments: dict[str, torch.Tensor] = {}
@@ -128,12 +141,9 @@ class _Run:
         tensors, state, self.told = checkpoint.resume(self.path)
         if self.processes.first:
             self.processes.wait()
-        state["identity"]["settings"] = LATER | state["identity"]["settings"]
-        if state["identity"] != self._identity():
-            raise TrainingError(
-                f"{self.path}: made with {state['identity']}, now {self._identity()}; "
-                "choose another folder or equal settings"
-            )
+        others = _differences(state["identity"], self.identity)
+        if others:
+            raise TrainingError(f"{self.path}: begun with {'; '.join(others)}; choose another folder or equal options")
         try:
             self.recipe.load_state_dict(checkpoint.strip(tensors, "weights."))
         except RuntimeError as error:
@@ -146,14 +156,15 @@ class _Run:
         self.step = state["step"]
 
     def _identity(self) -> dict[str, Any]:
-        """What must be equal for a run to be the same run."""
+        """What must be equal for a run to be the same run, as it comes back from a file."""
         stages = [
             [stage.name, stage.steps, dict(sorted(stage.terms.items())), dict(sorted(stage.rates.items())),
              *([stage.optimizer] if stage.optimizer else [])]
             for stage in self.recipe.stages
         ]  # fmt: skip
         settings = self.settings.identity() | {"parts": self.take.parts}
-        return {"recipe": type(self.recipe).__name__, "stages": stages, "settings": settings}
+        identity = {"recipe": type(self.recipe).__name__, "stages": stages, "settings": settings, "facts": self.recipe.facts()}
+        return json.loads(json.dumps(identity))
 
     def save(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Write the checkpoint. At the end of a stage there is no optimiser to keep: the next stage makes its own."""
@@ -164,7 +175,7 @@ class _Run:
         if optimizer is not None:
             moments = checkpoint.optimizer_tensors(optimizer, self.names)
             tensors |= {f"moments.{name}": value for name, value in moments.items()}
-        checkpoint.save(self.path, tensors, {"identity": self._identity(), "step": self.step})
+        checkpoint.save(self.path, tensors, {"identity": self.identity, "step": self.step})
 
     def stage(self, stage: Stage, first: int, stop: int, log: Log | Silence) -> None:
         """Run a stage that begins at step `first` of the run up to step `stop`, from where the run stands."""
@@ -218,6 +229,20 @@ class _Run:
                 self.average[name].lerp_(value, 1 - decay)
             else:
                 self.average[name].copy_(value)
+
+
+def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Where two identities of runs differ, as "views 3, now 1". A fact that one of them does not know is no difference:
+    versions learn to tell more of them."""
+
+    def flat(identity: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+        stages = {f"stage {k}": stage for k, stage in enumerate(identity["stages"])}
+        return {"recipe": identity["recipe"]} | stages | LATER | identity["settings"] | facts
+
+    old, new = was.get("facts", {}), now["facts"]
+    before, after = (flat(a, {k: v for k, v in b.items() if k in old and k in new}) for a, b in ((was, old), (now, new)))
+    names = dict.fromkeys([*before, *after])
+    return [f"{name} {before.get(name)}, now {after.get(name)}" for name in names if before.get(name) != after.get(name)]
 
 
 def _one_thread(worker: int) -> None:
