@@ -21,6 +21,8 @@ torch = pytest.importorskip("torch")
 
 from tones import places, run  # noqa: E402
 
+from likeness.cli import genova2018  # noqa: E402
+from likeness.cli.genova2018 import Genova2018  # noqa: E402
 from likeness.cli.main import main  # noqa: E402
 from likeness.cli.pack import files, shares  # noqa: E402
 from likeness.cli.tewari2018 import Tewari2018, look  # noqa: E402
@@ -197,6 +199,31 @@ def test_photos_without_usable_landmarks_are_refused(tmp_path):
             PackedCrops([tmp_path / "x.tar"], 0, 4, places())
 
 
+def test_each_process_of_genova2018_looks_at_its_own_shards(folder, tmp_path, monkeypatch):
+    """With a stand-in for the look, which is tested where it is."""
+    def looked(place, recogniser, listings, *rest, **more):
+        return place, [(listing, i) for listing in listings for i in range(len(listing.files))]
+
+    monkeypatch.setattr("likeness.data.observed.seen_photos", looked)
+    monkeypatch.setattr("likeness.data.observed.seen_faces", lambda place, *rest, **more: place)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    config, names = Genova2018(shards=(str(folder),), output=tmp_path), []
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        (place, photos), faces = genova2018.look(config, None, None, None)
+        assert place == tmp_path / f"observed/photos-{rank}-of-2" and faces == tmp_path / "observed"
+        assert {listing.path(i) for listing, i in photos} == set(sorted(folder.glob("*.tar"))[rank::2])
+        for listing, i in photos:
+            content = members(listing.path(i))
+            key = listing.files[i].partition(" ")[0]
+            assert key.partition("/")[0] == listing.name
+            np.testing.assert_array_equal(np.load(io.BytesIO(content[f"{key}.npy"])), listing.points[i])
+            image = next(value for name, value in content.items() if name in (f"{key}.jpg", f"{key}.png"))
+            np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(image, np.uint8), 1)[..., ::-1], listing.picture(i))
+            names.append(key)
+    assert len(set(names)) == len(names) == 19
+
+
 def command(*args):
     """Run a command; -> exit code."""
     with pytest.raises(SystemExit) as ended:
@@ -239,6 +266,7 @@ def test_the_command_packs_what_was_labelled_and_says_what_it_leaves_out(root, t
     (["pack", "none", "-o", "x"], 6, "none: no such folder"),
     (["pack", "a/own", "b/own", "-o", "x"], 2, "two of the folders have one name"),
     (["tewari2018", "--shards", "none/*.tar"], 6, "none/*.tar: no such shard"),
+    (["genova2018", "--shards", "x.tar", "--data", "."], 2, "--shards are instead of photo sets"),
     (["tewari2018", "--shards", "x.tar", "--sets", "sfhq"], 2, "--shards are instead of photo sets"),
 ])  # fmt: skip
 def test_bad_input_takes_a_line(args, code, what, tmp_path, capsys, monkeypatch):

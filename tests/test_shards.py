@@ -37,7 +37,7 @@ def folder(tmp_path):
 def test_samples_come_out_as_they_went_in(folder):
     data = Shards(sorted(folder.glob("*.tar")), FIELDS)
     assert len(data) == 5 and data.folders == ["a", "b"] and data.folder.tolist() == [0, 1, 0, 1, 0]
-    assert data.name(3) == f"{folder / 'a-000001.tar'}: sample b/000003"
+    assert data.key(3) == "b/000003" and data.path(3) == folder / "a-000001.tar"
     for k in (4, 0, 3, 0):
         item = data[k]
         assert set(item) == {"image", "points"}
@@ -74,7 +74,7 @@ def test_archives_of_others_with_folders_and_strange_endings(tmp_path):
             file.addfile(entry, io.BytesIO(content))
     data = Shards([tmp_path / "x.tar"], FIELDS)
     assert data.folders == ["v1.0"] and data[0]["image"].shape == (8, 8, 3) and data[0]["points"].sum() == 3
-    assert data.name(0).endswith("x.tar: sample v1.0/7")
+    assert data.key(0) == "v1.0/7"
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6])

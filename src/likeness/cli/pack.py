@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from likeness.assets.catalogue import PHOTO_SETS
 from likeness.errors import AssetError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -95,6 +96,23 @@ def shares(accumulate: int) -> tuple[int, range]:
     """Into how many parts the processes of a run cut a batch, and which are this one's (see `train.processes`)."""
     rank, count = (int(os.environ.get(name, usual)) for name, usual in (("RANK", "0"), ("WORLD_SIZE", "1")))
     return count * accumulate, range(rank * accumulate, (rank + 1) * accumulate)
+
+
+def check_photos(shards: Sequence[str], data: Path | None, sets: Sequence[str]) -> None:
+    """Refuse to learn from shards and from photo sets at once.
+
+    Raises:
+        UsageError: When both are named.
+    """
+    if shards and (data is not None or tuple(sets) != PHOTO_SETS):
+        raise UsageError("--shards are instead of photo sets; leave out --data and --sets")
+
+
+def sources(shards: Sequence[str], sets: Sequence[str]) -> str:
+    """The photos that were learned from, for the card of what is exported."""
+    from likeness.data.packed import sets_of
+
+    return "photo sets " + ", ".join(sets_of(files(shards)) if shards else sets)
 
 
 def _listing(folder: Path, config: Pack, console: Console) -> Listing:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from likeness.assets.catalogue import PHOTO_SETS
-from likeness.cli.pack import files, shares
+from likeness.cli.pack import check_photos, files, shares
+from likeness.cli.pack import sources as sources_of
 from likeness.cli.train import data_folder
 from likeness.errors import AssetError, UsageError
 from likeness.train.settings import Settings
@@ -75,8 +76,7 @@ def tewari2018(config: Tewari2018) -> None:
         raise UsageError("--export writes systems of the face model that ships; leave out --face-model")
     if config.export_only and config.export is None:
         raise UsageError("--export-only needs --export FILE.onnx")
-    if config.shards and (config.data is not None or config.sets != PHOTO_SETS):
-        raise UsageError("--shards are instead of photo sets; leave out --data and --sets")
+    check_photos(config.shards, config.data, config.sets)
     data = None if config.export_only else look(config)
     torch.manual_seed(config.settings.seed)
     recipe = make(
@@ -120,12 +120,11 @@ def made_from(config: Tewari2018) -> dict[str, list[str]]:
 def export(config: Tewari2018, recipe: Any) -> None:
     """Write the averaged weights of the checkpoint in the output folder as a system."""
     from likeness.assets import builtin
-    from likeness.data.packed import sets_of
     from likeness.train import checkpoint, loop
     from likeness.train.export_system import export_tewari
 
     state = checkpoint.load_weights(config.output / loop.CHECKPOINT, recipe)
-    sources = ("photo sets " + ", ".join(sets_of(files(config.shards)) if config.shards else config.sets),)
+    sources = (sources_of(config.shards, config.sets),)
     facts = {"steps of the last run": state["step"], "correctives": config.correctives}  # one may --start from another
     export_tewari(recipe.network, recipe.model, builtin.load(), config.export, sources, facts=facts)
 

@@ -10,8 +10,10 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import cv2
 import numpy as np
@@ -72,6 +74,52 @@ def sets_of(paths: Sequence[Path]) -> list[str]:
     return sorted(found)
 
 
+def dealt(paths: Sequence[Path], parts: int, part: int) -> list[Path]:
+    """The shards of one part of every batch.
+
+    Raises:
+        AssetError: When there are fewer shards than parts.
+    """
+    if len(paths) < parts:
+        raise AssetError(f"{paths[0]}: {len(paths)} shards for {parts} parts of a batch (processes x accumulate), which "
+                         "need one each; pack smaller ones, see `likeness train pack --shard-size`")
+    return list(paths[part::parts])
+
+
+@dataclass(frozen=True)
+class PackedListing(Listing):
+    """A set's photos in shards; `files` tells them apart, and `path` is that of a photo's shard.
+
+    Attributes:
+        shards, rows: Photo i is the sample rows[i].
+    """
+
+    shards: Shards = field(kw_only=True)
+    rows: np.ndarray = field(kw_only=True)
+
+    def path(self, i: int) -> Path:
+        return self.shards.path(self.rows[i])
+
+    def picture(self, i: int) -> np.ndarray:
+        return self.shards.read(self.rows[i], ("image",))["image"]
+
+
+def packed_listings(paths: Sequence[Path]) -> list[PackedListing]:
+    """The sets in shards. Their landmarks are kept in memory, 6 KB a photo.
+
+    Raises:
+        AssetError: When a shard is none, or damaged, or its photos have no landmarks.
+    """
+    shards, found = _photos(paths), []
+    for number, name in enumerate(shards.folders):
+        rows = np.flatnonzero(shards.folder == number)
+        points = np.stack([_points(shards, i) for i in rows])
+        # Packed anew, a key may be another photo's.
+        files = [f"{shards.key(i)} {crc32(marks.tobytes()):08x}" for i, marks in zip(rows, points)]
+        found.append(PackedListing(paths[0].parent, name, files, points, shards=shards, rows=rows))
+    return found
+
+
 class PackedCrops:
     """Crops of photos in shards: items as of `landmarked.LandmarkedCrops`, whose photos are read when they are asked for.
 
@@ -95,11 +143,8 @@ class PackedCrops:
             AssetError: When there are fewer shards than parts, or a shard is none, or damaged, or its photos have no
                 landmarks.
         """
-        if len(paths) < parts:
-            raise AssetError(f"{paths[0]}: {len(paths)} shards for {parts} parts of a batch (processes x accumulate), which "
-                             "need one each; pack smaller ones, see `likeness train pack --shard-size`")
         self.seed, self.length, self.places = seed, length, places
-        self.parts = [_Part(paths[k::parts]) for k in own or range(parts)]
+        self.parts = [_Part(dealt(paths, parts, k)) for k in own or range(parts)]
 
     def __len__(self) -> int:
         return self.length
@@ -128,20 +173,27 @@ class _Part:
     """The shards of a part of every batch, and how often each photo in them is drawn."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self.shards = Shards(paths, FIELDS)
-        if not len(self.shards):
-            raise AssetError(f"{', '.join(map(str, paths))}: no photos in it")
-        count = len(self.shards)
-        starts = range(0, count, _TOGETHER)
-        weights = [rarity(np.stack([self._points(i) for i in range(k, min(k + _TOGETHER, count))])) for k in starts]
-        self.chances = chances_of(np.concatenate(weights), self.shards.folder, self.shards.folders)
+        shards = self.shards = _photos(paths)
+        rows = [range(k, min(k + _TOGETHER, len(shards))) for k in range(0, len(shards), _TOGETHER)]
+        weights = [rarity(np.stack([_points(shards, i) for i in some])) for some in rows]
+        self.chances = chances_of(np.concatenate(weights), shards.folder, shards.folders)
 
-    def _points(self, i: int) -> np.ndarray:
-        points = self.shards.read(i, ("points",))["points"]
-        if points.shape != DENSE or not np.isfinite(points).all():
-            seen = "not finite" if points.shape == DENSE else f"of shape {points.shape}"
-            raise AssetError(f"{self.shards.name(i)}: its points are {seen}; 478 dense landmarks (478, 3) are wanted")
-        return points.astype(np.float32)
+
+def _photos(paths: Sequence[Path]) -> Shards:
+    shards = Shards(paths, FIELDS)
+    if not len(shards):
+        raise AssetError(f"{', '.join(map(str, paths))}: no photos in it")
+    return shards
+
+
+def _points(shards: Shards, i: int) -> np.ndarray:
+    """A photo's landmarks (478, 3) float32; refused where they are not such."""
+    points = shards.read(i, ("points",))["points"]
+    if points.shape != DENSE or not np.isfinite(points).all():
+        seen = "not finite" if points.shape == DENSE else f"of shape {points.shape}"
+        raise AssetError(f"{shards.path(i)}: sample {shards.key(i)}: its points are {seen}; 478 dense landmarks (478, 3) are "
+                         "wanted")
+    return points.astype(np.float32)
 
 
 def _claim(folder: Path, listings: Sequence[Listing], size: int) -> None:

@@ -73,31 +73,34 @@ class Shards:
         Raises:
             AssetError: When one of them is damaged, or the shard has gone.
         """
-        number, *places = self._places[i].tolist()
+        path, places = self.path(i), self._places[i, 1:].tolist()
         contents = {}
         try:
-            with self.paths[number].open("rb") as file:  # anew: an open one would not survive a fork, nor would thousands
+            with path.open("rb") as file:  # anew: an open one would not survive a fork, nor would thousands
                 for name, offset, size in zip(self.fields, places[::2], places[1::2]):
                     if name in names:
                         file.seek(offset)
                         contents[name] = file.read(size)
         except OSError as error:
-            raise AssetError(f"{self.paths[number]}: cannot be read any more ({error})") from None
+            raise AssetError(f"{path}: cannot be read any more ({error})") from None
         found = {}
         for name, content in contents.items():
             try:
                 found[name] = _decoded(content, self.fields[name] == ARRAY)
             except ValueError as error:
-                raise AssetError(f"{self.name(i)}: its {name} cannot be read ({error})") from None
+                raise AssetError(f"{path}: sample {self.key(i)}: its {name} cannot be read ({error})") from None
         return found
 
-    def name(self, i: int) -> str:
-        """Where a sample lies, for messages: "shard: sample key"."""
-        number, first = self._places[i, :2].tolist()
-        with self.paths[number].open("rb") as file:
-            file.seek(first - _BLOCK)
+    def path(self, i: int) -> Path:
+        """The shard in which a sample lies."""
+        return self.paths[self._places[i, 0]]
+
+    def key(self, i: int) -> str:
+        """A sample's key, read from its shard."""
+        with self.path(i).open("rb") as file:
+            file.seek(int(self._places[i, 1]) - _BLOCK)
             header = tarfile.TarInfo.frombuf(file.read(_BLOCK), "utf-8", "surrogateescape")
-        return f"{self.paths[number]}: sample {_split(header.name)[0]}"
+        return _split(header.name)[0]
 
 
 def write(path: str | Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) -> int:
