@@ -20,8 +20,9 @@ does not decide the weights. The decoder reads the network's answer, a unit vect
 network is frozen, what it says about photos and drawn faces is found once and kept (`data.observed`), and a step draws
 only what changes. Moments cost nothing then: they see all photos of a step, the renderer only a share of them (`drawn`).
 Photos are decoded spoiled, too, and compared unspoiled. Loopback reads the last view of the identity loss instead of one
-more picture. Pictures are drawn where the network's crop is, and the face gets the gradient of that, too. The face model
-may be any with colours.
+more picture. Pictures are drawn where the network's crop is, and the face gets the gradient of that, too. Beside the two
+lamps there is ambient light, 15 to 50 % of all (`data.lamps.AMBIENT`), and a camera's white balance takes 70 % of their
+colour away (`ADAPTATION`); the paper has neither. The face model may be any with colours.
 
 *Not in the paper*: all numbers below in capitals, those of `data.lamps`, `data.booth` and `data.observed`, and all weights:
 those of eq. (2) and (3) belong to the Basel model's units (0.4, 0.002, 10, 0.07) and to a batch's sum.
