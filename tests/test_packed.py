@@ -24,7 +24,7 @@ from tones import places, run  # noqa: E402
 from likeness.cli import genova2018  # noqa: E402
 from likeness.cli.genova2018 import Genova2018  # noqa: E402
 from likeness.cli.main import main  # noqa: E402
-from likeness.cli.pack import files, shares  # noqa: E402
+from likeness.cli.pack import files, made_from, shares  # noqa: E402
 from likeness.cli.tewari2018 import Tewari2018, look  # noqa: E402
 from likeness.data import packed, shards, targets  # noqa: E402
 from likeness.data.folder import Listing, Photos, read_set  # noqa: E402
@@ -260,6 +260,14 @@ def test_the_command_packs_what_was_labelled_and_says_what_it_leaves_out(root, t
     assert "mine: 1 photos have no landmarks" in told and "2 left out" in told
     assert "mine/2.jpg" in told and "mine/3.jpg: its landmarks are not finite" in told
     assert [name.rpartition(".")[2] for name in members(tmp_path / "out/000000.tar")] == ["jpg", "npy", "json"]
+
+
+def test_a_run_on_other_shards_is_another_run(listings, folder, tmp_path):
+    fact = made_from((str(folder),), ("sfhq",))
+    assert fact == made_from((str(folder / "*.tar"),), ()) and fact["shards"].startswith("4 (")
+    list(pack(listings[:1], tmp_path, 2))
+    assert len(files([str(tmp_path)])) == 4 and made_from((str(tmp_path),), ()) != fact
+    assert made_from((), ("sfhq",)) == {"sets": ["sfhq"]}
 
 
 @pytest.mark.parametrize(("args", "code", "what"), [

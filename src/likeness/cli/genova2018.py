@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from likeness.assets.catalogue import PHOTO_SETS
-from likeness.cli.pack import check_photos, files, shares
-from likeness.cli.pack import sources as sources_of
+from likeness.cli.pack import check_photos, files, made_from, shares, sources_of
 from likeness.cli.train import data_folder
 from likeness.errors import AssetError, UsageError
 from likeness.train.settings import Settings
@@ -120,7 +119,7 @@ def recipe(config: Genova2018) -> Any:
         return Pairs(faces, None if alone else photos, seed, length)
 
     found = Recipe(recogniser, model, booth, made, data, config.views, config.drawn)
-    found.made_from = {"sets": list(config.sets), "versions": config.versions, "faces": config.faces}
+    found.made_from = made_from(config.shards, config.sets) | {"versions": config.versions, "faces": config.faces}
     return found
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -108,8 +109,17 @@ def check_photos(shards: Sequence[str], data: Path | None, sets: Sequence[str]) 
         raise UsageError("--shards are instead of photo sets; leave out --data and --sets")
 
 
-def sources(shards: Sequence[str], sets: Sequence[str]) -> str:
-    """The photos that were learned from, for the card of what is exported."""
+def made_from(shards: Sequence[str], sets: Sequence[str]) -> dict[str, Any]:
+    """The photos that a run learns from, as it tells of them (`recipes.base.Recipe.facts`)."""
+    if not shards:
+        return {"sets": list(sets)}
+    found = files(shards)
+    digest = hashlib.sha256("".join(f"{path.name} {path.stat().st_size}\n" for path in found).encode())
+    return {"shards": f"{len(found)} ({digest.hexdigest()[:12]})"}
+
+
+def sources_of(shards: Sequence[str], sets: Sequence[str]) -> str:
+    """The photo sets that were learned from, for the card of what is exported."""
     from likeness.data.packed import sets_of
 
     return "photo sets " + ", ".join(sets_of(files(shards)) if shards else sets)

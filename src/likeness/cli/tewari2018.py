@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from likeness.assets.catalogue import PHOTO_SETS
-from likeness.cli.pack import check_photos, files, shares
-from likeness.cli.pack import sources as sources_of
+from likeness.cli.pack import check_photos, files, made_from, shares, sources_of
 from likeness.cli.train import data_folder
 from likeness.errors import AssetError, UsageError
 from likeness.train.settings import Settings
+from likeness.train.stages import changed
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def tewari2018(config: Tewari2018) -> None:
     if not config.export_only:
         if config.backbone_weights is not None:
             fill(recipe.network, config.backbone_weights, config.start, config.output)
-        recipe.data, recipe.made_from = data, made_from(config)
+        recipe.data, recipe.made_from = data, made_from(config.shards, config.sets)
         if config.start is not None:
             start(recipe, config.start)
         # A run that goes on from its folder keeps what it began with, whether or not it is told again where it started.
@@ -104,17 +104,13 @@ def look(config: Tewari2018) -> Any:
     from likeness.data.packed import PackedCrops
 
     settings = config.settings
-    length = max(config.base_steps, config.steps) * settings.batch
+    steps = (stage.steps for stage in changed(stages(config), settings.stages))
+    length = max(steps, default=0) * settings.batch  # no crop comes twice in a stage
     if config.shards:
         return PackedCrops(files(config.shards), settings.seed, length, mean_landmarks(), *shares(settings.accumulate))
     folder = data_folder(config.data) / "photos"
     photos = Photos([read_set(folder, name, "train") for name in config.sets])
     return LandmarkedCrops(photos, config.sets, settings.seed, length, believed(photos.points, mean_landmarks()))
-
-
-def made_from(config: Tewari2018) -> dict[str, list[str]]:
-    """The data, as a run tells of them."""
-    return {"shards": [path.name for path in files(config.shards)]} if config.shards else {"sets": list(config.sets)}
 
 
 def export(config: Tewari2018, recipe: Any) -> None:

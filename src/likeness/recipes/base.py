@@ -46,7 +46,8 @@ class Recipe(nn.Module):
 
     def dataset(self, stage: Stage) -> Any:
         """A map-style data set (`__len__`, `__getitem__` -> dict of arrays or tensors) whose item i depends only on
-        (its seed, i), never on the order of access, so that training resumes exactly and workers do not matter."""
+        (its seed, i), never on the order of access, so that training resumes exactly and workers do not matter. One whose
+        photos are split between processes has `__getitems__` too: items that depend on the part of the batch besides."""
         raise NotImplementedError
 
     def facts(self) -> dict[str, Any]:
