@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from likeness.evaluate.recognition import auc, best_threshold, draw_pairs, verify, verify_scores
+from likeness.evaluate.recognition import auc, best_threshold, dimensions, draw_pairs, verify, verify_scores
 
 
 def crowd(people=30, shots=6, videos=2):
@@ -68,3 +68,13 @@ def test_area_and_threshold_agree_with_counting():
     alike += random.normal(0, 1e-4, 80)
     best = max(((alike > limit) == same).mean() for limit in [*alike, alike.min() - 1])
     assert ((alike > best_threshold(alike, same)) == same).mean() == pytest.approx(best)
+
+
+def test_dimensions_count_directions_that_vary_and_weigh_weak_ones_less():
+    random = np.random.default_rng(0)
+    basis = np.linalg.qr(random.normal(size=(40, 6)))[0]
+    even = random.normal(size=(4000, 6))
+    assert dimensions(even @ basis.T) == pytest.approx(6, abs=0.05)  # whatever the coordinates are
+    assert dimensions(3 * even @ basis.T) == pytest.approx(dimensions(even @ basis.T))  # vectors count by their directions
+    weak = even * [1, 1, 1, 0.1, 0.1, 0.1]
+    assert 2.9 < dimensions(weak) < 3.5 < dimensions(even)

@@ -26,7 +26,8 @@ class EvaluateRecognition:
     Rows "videos": frames of different videos (video_frames). With --people also rows "renders" (made-up people; then those
     where two people have one shape and different skins, or one skin and different shapes), "photo and render" (a photo, and
     renders of its fit with its own skin) and "photo and codes" (renders of its fit by codes alone). Beside the networks
-    stand baselines: pixels, mean colour, and a network that has learned nothing.
+    stand baselines: pixels, mean colour, and a network that has learned nothing. "dimensions" tells in how many directions a
+    method's answers vary.
     """
 
     weights: tuple[Path, ...] = ()
@@ -60,11 +61,11 @@ def evaluate_recognition(config: EvaluateRecognition) -> None:
 
 
 def _row(vectors: np.ndarray, pairs) -> dict[str, float]:
-    from likeness.evaluate.recognition import verify
+    from likeness.evaluate.recognition import dimensions, verify
 
     result = verify(vectors, pairs)
     return {"accuracy %": 100 * result.accuracy, "+-": 100 * result.deviation, "auc": result.auc,
-            "found at 1 % false": 100 * result.found, "pairs": result.pairs}
+            "found at 1 % false": 100 * result.found, "pairs": result.pairs, "dimensions": dimensions(vectors)}
 
 
 def _sets(config: EvaluateRecognition):

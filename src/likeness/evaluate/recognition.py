@@ -104,6 +104,15 @@ def verify_scores(alike: np.ndarray, pairs: Pairs) -> Verification:
     )
 
 
+def dimensions(vectors: np.ndarray) -> float:
+    """In how many directions unit vectors of (n, d) vary, effectively: the exponential of the entropy of the shares that
+    principal components have in their variance (Roy and Vetterli 2007, "The effective rank", for covariances); 1 to d."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    variance = np.linalg.svd(unit - unit.mean(0), compute_uv=False) ** 2
+    shares = variance[variance > 0] / variance.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
 def best_threshold(alike: np.ndarray, same: np.ndarray) -> float:
     """The likeness above which pairs are best called the same, between two of those seen."""
     order = np.argsort(-alike, kind="stable")
