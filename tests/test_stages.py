@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Annotated
 
+import numpy as np
 import pytest
 import tyro
 from line import Line, quiet, settings
@@ -93,3 +95,17 @@ def test_the_loop_trains_the_changed_stages_and_knows_them_again(tmp_path):
 def test_a_term_that_is_switched_off_and_computed_all_the_same_is_refused(tmp_path):
     with pytest.raises(TrainingError, match="different names"):
         train(Line(), tmp_path, settings(stages={"1.terms.error": "off"}), console=quiet())
+
+
+@pytest.mark.parametrize(("changes", "items"), [({}, 80), ({"full.steps": "30"}, 240), ({"full.steps": "0", "base.steps": "6"}, 48)])
+def test_crops_of_tewari2018_are_enough_for_its_longest_stage_after_changes(changes, items, monkeypatch, tmp_path):
+    from likeness.cli.tewari2018 import Tewari2018, look
+    from likeness.data import folder, landmarked
+
+    photos = SimpleNamespace(points=np.zeros((1, 478, 3), np.float32))
+    monkeypatch.setattr(folder, "read_set", lambda *where: None)
+    monkeypatch.setattr(folder, "Photos", lambda listings: photos)
+    monkeypatch.setattr(landmarked, "believed", lambda points, places: None)
+    monkeypatch.setattr(landmarked, "LandmarkedCrops", lambda photos, sets, seed, length, *more: length)
+    config = Tewari2018(data=tmp_path, base_steps=10, steps=5, settings=settings(stages=changes))
+    assert look(config) == items
