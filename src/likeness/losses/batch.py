@@ -10,7 +10,9 @@ def whole(values: torch.Tensor) -> torch.Tensor:
     """The rows (N, ...) of all processes, in their order; with one process, the rows that were given.
 
     Differentiable: every process's loss sends its gradient to the process that a row came from. So where all processes
-    compute the same loss of the whole batch, and their losses are averaged, the gradient is that of one process.
+    compute the same loss of the whole batch, and their losses are averaged, the gradient is that of one process. Both passes
+    wait for all processes: all must go there, or none. Where processes cut their share into parts, the rows are those of
+    the same part of each.
 
     Args:
         values: (B, ...), the same shape in every process.

@@ -38,7 +38,8 @@ def correlation(answers: torch.Tensor) -> torch.Tensor:
     """How much the numbers of an answer repeat one another over a batch: else a network may tell people apart by few of them.
 
     Bardes et al. 2022, "VICReg: variance-invariance-covariance regularization for self-supervised learning", eq. 4: the sum
-    of squared covariances of two different numbers, divided by how many numbers there are.
+    of squared covariances of two different numbers, divided by how many numbers there are. In several processes (torchrun) the
+    batch is that of all of them.
 
     Args:
         answers: (B, F), of about unit variance.

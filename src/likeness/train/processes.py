@@ -1,7 +1,8 @@
 """One training run in one process or in many: `torchrun --nproc-per-node N` on one machine, or on several.
 
 Every process holds all weights and takes its share of every batch; gradients are added up. How a batch is cut into parts
-decides the result, not which process computes which part: two processes do what one does with `accumulate=2`.
+decides the result, not which process computes which part: two processes do what one does with `accumulate=2`. Only losses
+that gather the batch (`losses.batch.whole`) see the parts of all processes at once, and those of `accumulate` one by one.
 The run's folder must be one that all processes see.
 """
 

@@ -25,7 +25,8 @@ class Settings:
     batch: int = 32
     """Samples per step, over all processes."""
     accumulate: int = 1
-    """Parts that a process cuts its share of a batch into, computed one after the other: less memory, the same step."""
+    """Parts that a process cuts its share of a batch into, computed one after the other: less memory, and the same step where
+    losses are means over a batch's items."""
     optimizer: Optimizer = "adamw"
     """Optimiser of the stages that name none."""
     precision: Literal["float32", "bfloat16"] = "float32"
