@@ -23,7 +23,7 @@ from tones import places, run  # noqa: E402
 
 from likeness.cli import genova2018  # noqa: E402
 from likeness.cli.genova2018 import Genova2018  # noqa: E402
-from likeness.cli.main import main  # noqa: E402
+from likeness.cli.main import main, said  # noqa: E402
 from likeness.cli.pack import files, made_from, shares  # noqa: E402
 from likeness.cli.tewari2018 import Tewari2018, look  # noqa: E402
 from likeness.data import packed, shards, targets  # noqa: E402
@@ -260,6 +260,16 @@ def test_the_command_packs_what_was_labelled_and_says_what_it_leaves_out(root, t
     assert "mine: 1 photos have no landmarks" in told and "2 left out" in told
     assert "mine/2.jpg" in told and "mine/3.jpg: its landmarks are not finite" in told
     assert [name.rpartition(".")[2] for name in members(tmp_path / "out/000000.tar")] == ["jpg", "npy", "json"]
+
+
+def test_a_damaged_photo_takes_a_line_though_a_worker_met_it(tmp_path):
+    shards.write(tmp_path / "x.tar", [("a", {"jpg": b"no picture", "npy": shards.npy(seen(0.0))})])
+    data = PackedCrops([tmp_path / "x.tar"], 0, 4, places())
+    with pytest.raises(AssetError) as met:
+        list(torch.utils.data.DataLoader(data, 2, num_workers=1))
+    assert "\n" in str(met.value)
+    assert said(met.value) == f"{tmp_path / 'x.tar'}: sample a: its image cannot be read (no picture)"
+    assert said(AssetError("a: b")) == "a: b"
 
 
 def test_a_run_on_other_shards_is_another_run(listings, folder, tmp_path):

@@ -113,7 +113,7 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         code = dispatch(list(sys.argv[1:] if args is None else args)) or 0
     except LikenessError as error:
-        complain(str(error))
+        complain(said(error))
         code = error.exit_code
     except KeyboardInterrupt:
         complain("interrupted")
@@ -195,6 +195,12 @@ def _later(unraisable: Any) -> None:
 def show(text: str) -> None:
     """A line on the standard output, as it is: nothing wrapped, coloured or interpreted."""
     sys.stdout.write(text + "\n")
+
+
+def said(error: LikenessError) -> str:
+    """What an error says; torch's loader puts the traceback of the process before it that met it."""
+    lines = str(error).splitlines()
+    return lines[-1].partition(": ")[2] if "Original Traceback" in str(error) else str(error)
 
 
 def complain(text: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from likeness.errors import AssetError
+from likeness.errors import AssetError, one_line
 
 PICTURE, ARRAY = ("jpg", "jpeg", "png", "webp"), ("npy",)
 """Endings of fields that are read as pictures, (H, W, 3) uint8 sRGB, and as arrays."""
@@ -88,7 +88,7 @@ class Shards:
             try:
                 found[name] = _decoded(content, self.fields[name] == ARRAY)
             except ValueError as error:
-                raise AssetError(f"{path}: sample {self.key(i)}: its {name} cannot be read ({error})") from None
+                raise AssetError(f"{path}: sample {self.key(i)}: its {name} cannot be read ({one_line(error)})") from None
         return found
 
     def path(self, i: int) -> Path:
