@@ -21,13 +21,13 @@ from likeness.assets.topology import topology as topology_of
 from likeness.cli.genova2018 import Genova2018 as Config
 from likeness.cli.genova2018 import face_model, genova2018
 from likeness.cli.genova2018 import recipe as recipe_of
+from likeness.color import encode, linear_from_srgb
 from likeness.data.booth import Booth, as_seen
 from likeness.data.folder import Listing
-from likeness.data.observed import Pairs, SeenPhotos, aligned, seen_faces, seen_photos
+from likeness.data.observed import Pairs, SeenFaces, SeenPhotos, aligned, seen_faces, seen_photos
 from likeness.encoders.recognition.interface import Recognition
 from likeness.encoders.recognition.templates import five, wide
 from likeness.errors import AssetError, UsageError
-from likeness.losses.parameter import code_distance
 from likeness.models.expressionless import Expressionless
 from likeness.recipes.genova2018 import BOTH, SYNTHETIC, Genova2018, stages
 from likeness.train import checkpoint
@@ -63,8 +63,7 @@ def observed(tmp_path_factory):
         codes = 0.7 * torch.randn(12, 11, generator=torch.Generator().manual_seed(5))
         image = booth.portrait(model(codes[:, :6], codes[:, 6:]))
         answers = recogniser(as_seen(image))[:, None].expand(-1, 2, -1).numpy()
-    crops = np.clip(255 * image.numpy(), 0, 255).astype(np.uint8)
-    return faces, SeenPhotos(answers, crops, np.arange(1, 13) / 12)
+    return faces, SeenPhotos(answers, encode(image.numpy()), np.arange(1, 13) / 12)
 
 
 def recipe(observed, made=None, views=3, drawn=1.0, length=400):
@@ -136,25 +135,27 @@ def test_two_runs_with_one_seed_agree_and_the_frozen_network_is_not_kept(observe
     assert all(value.equal(frozen[key]) for key, value in found.recogniser.state_dict().items())
 
 
-def test_codes_come_back_from_pictures_of_faces(observed):
-    """Of toy faces that training did not see, in one light; what ships is measured on photos."""
-    found, generator = recipe(observed), torch.Generator().manual_seed(1)
-    codes = [torch.randn(300, count, generator=generator) for count in (6, 5)]
+def test_codes_come_back_from_pictures_of_faces(observed, tmp_path):
+    """Of toy faces that training did not see, in one light, after both stages; what ships is measured on photos."""
+    model, topology = toy_model()
+    recogniser, generator = network(), torch.Generator().manual_seed(1)
+    booth = Booth(topology, recogniser.template, SIZE)
+    codes = [torch.randn(460, count, generator=generator) for count in (6, 5)]
     with torch.no_grad():
-        image = as_seen(found.booth.portrait(found.model(*codes)))
-        features, true = found.recogniser(image), torch.cat(codes, 1)
-    optimizer = torch.optim.Adam(found.decoder.parameters(), 3e-3, weight_decay=1e-3)
-    for _ in range(200):
-        loss = code_distance(torch.cat(found.decoder(features[20:]), 1), true[20:]).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        image = as_seen(booth.portrait(model(*codes)))
+        features = recogniser(image)
+    known = SeenFaces(*(values[60:].numpy() for values in (features, *codes)))
+    found = recipe((known, observed[1]), stages(150, 20, 1e-2), drawn=0.125, length=6000)
+    train(found, tmp_path, settings(batch=32, log_every=50, warmup=10), console=quiet())
+    true = [code[:60] for code in codes]
     with torch.no_grad():
-        answer, face = torch.cat(found(image[:20]), 1), found.reconstruct(image[:20])
-    distances = (answer[:, None] - true[None, :20]).square().sum(-1)
-    assert (distances.argmin(1) == torch.arange(20)).float().mean() > 0.5
-    assert distances.diagonal().mean() < 0.6 * true[:20].square().sum(1).mean()
-    torch.testing.assert_close(face.vertices, found.model(answer[:, :6], answer[:, 6:]).vertices)
+        answer, face = found.eval()(image[:60]), found.reconstruct(image[:60])
+    missed = [((ours - his).square().sum() / his.square().sum()).item() for ours, his in zip(answer, true)]
+    assert missed[0] < 0.85 and missed[1] < 0.7, missed  # 1 for who knows nothing; some modes cannot be seen
+    distances = (torch.cat(answer, 1)[:, None] - torch.cat(true, 1)).square().sum(-1)
+    own = (distances.argmin(1) == torch.arange(60)).float().mean()
+    assert own > 0.15, own  # by chance 0.017
+    torch.testing.assert_close(face.vertices, found.model(*answer).vertices)
 
 
 def test_one_view_is_frontal_and_loopback_still_turns_the_head(observed):
@@ -203,8 +204,15 @@ def test_pictures_are_photo_face_and_turned_face(observed):
     found = recipe(observed).eval()
     items = batch(found, 3)
     with torch.no_grad():
-        image = found.pictures(items)
+        image, again = found.pictures(items), found.pictures(items)
+        plain = found.booth.portrait(found.model(*found.decoder(items["target"])))
     assert image.shape == (3, SIZE, 3 * SIZE, 3) and 0 <= image.min() and image.max() <= 1.5
+    photo, front, turned = image.split(SIZE, 2)
+    torch.testing.assert_close(photo, linear_from_srgb(items["image"] / 255))
+    torch.testing.assert_close(front, plain)
+    assert (photo[0] - photo[1]).abs().mean() > 0.01  # photos differ, and so do faces
+    assert (front[0] - front[1]).abs().mean() > 1e-4 and (turned - front).abs().mean((1, 2, 3)).min() > 0.03
+    assert again.equal(image)  # the same pose and lamps every time, so that steps can be compared
     assert found.pictures({"features": items["features"]}) is None
 
 
