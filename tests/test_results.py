@@ -131,6 +131,8 @@ def test_pages_are_written_from_files_and_rewritten_alike(tmp_path):
               "curves": {"x": [1]}, "failures": {}}  # fmt: skip
     (tmp_path / "measured").mkdir()
     (tmp_path / "measured/report.json").write_text(json.dumps(report))
+    (tmp_path / "scoreboard/validation").mkdir(parents=True)
+    (tmp_path / "scoreboard/validation/scores.csv").write_text("set,kind,slice,method,pictures\nheads,all,all,likeness,200\n")
     verified = {"verification, validation": {"videos: judge": {"accuracy %": 69.0}, "videos: pixels": {"accuracy %": 50.0}}}
     (tmp_path / "verified.json").write_text(json.dumps(verified))
     (tmp_path / "ablation").mkdir()
@@ -148,6 +150,7 @@ def test_pages_are_written_from_files_and_rewritten_alike(tmp_path):
     for said in (
         "likeness train genova2018", "600 steps in 20 minutes, 1.5 million weights", "| one | 200 | a 1 | decoder 0.001 |",
         "### Recall among photos", "| videos | 69.0 |", "| top 1 | 25.0 |", "better in top 1 %", "| heads | shape mm | no answer |",
+        "so many pictures of a set: heads 80 (scoreboard: 200).", "`likeness evaluate recall RUN", "`likeness train judge`",
         "| genova2018 | 1.50 (1.40 to 1.60) | 2 of 80 |",
     ):  # fmt: skip
         assert said in page, said
@@ -156,6 +159,16 @@ def test_pages_are_written_from_files_and_rewritten_alike(tmp_path):
     (docs / "genova2018.md").write_text("by hand")
     results(Results(docs))
     assert (docs / "genova2018.md").read_text() == page
+
+
+def test_a_page_says_what_flatters_its_numbers_and_the_first_page_the_fair_ones(tmp_path):
+    whole = {"top 1": 25.0, "top 5": 75.0, "top 1 in other videos": 12.5, "top 5 in other videos": 37.5}
+    report = {"protocol": "recall", "unit": "cosine", "scored": 4, "failed": 0, "metrics": {}, "whole": whole}
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    results(Results(tmp_path / "docs", "tewari2018", report=(f"recall={tmp_path}",)))
+    page = (tmp_path / "docs/tewari2018.md").read_text()
+    assert "*in other videos*" in page.split("## Measured")[1].split("###")[0] and "evaluate levels" not in page
+    assert "top 5 75.0 % of 4, in other videos 12.5 and 37.5 %" in (tmp_path / "docs/README.md").read_text()
 
 
 def test_a_run_that_was_not_over_is_said_to_be(tmp_path):

@@ -114,7 +114,9 @@ def in_short(report: Document) -> str:
     if report["protocol"] == "levels":
         base, final = (number(metrics[f"{level}, vertices"]["mean"]) for level in ("base", "final"))
         return f"{base} to {final}, {number(whole['fall %, vertices'])} % less"
-    return f"top 1 {number(whole['top 1'])} %, top 5 {number(whole['top 5'])} % of {report['scored']}"
+    there = [number(whole.get(f"top {top} in other videos")) for top in (1, 5)]
+    fair = f", in other videos {there[0]} and {there[1]} %" if MISSING not in there else ""
+    return f"top 1 {number(whole['top 1'])} %, top 5 {number(whole['top 5'])} % of {report['scored']}{fair}"
 
 
 def rows_table(rows: Mapping[str, Mapping[str, float]]) -> str:
@@ -123,10 +125,25 @@ def rows_table(rows: Mapping[str, Mapping[str, float]]) -> str:
     return markdown([["", *columns], *([name, *(number(row[column]) for column in columns)] for name, row in rows.items())])
 
 
+def scoreboard_counts(path: Path, whole: Path) -> str:
+    """How many pictures of each set the rows of a benchmark's `scores.csv` were measured on; and how many another's were that
+    took more of them."""
+    mine, more = (
+        {row["set"]: int(row["pictures"]) for row in _scores(one) if row["kind"] == "all"} if one.exists() else {} for one in (path, whole)
+    )
+    return ", ".join(
+        f"{name} {count}" + (f" (scoreboard: {more[name]})" if more.get(name, 0) > count else "") for name, count in mine.items()
+    )
+
+
+def _scores(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def scoreboard_table(path: Path) -> str:
     """Rows of a benchmark's `scores.csv` that were kept, a block a set, metrics that are there."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = _scores(path)
     blocks = []
     for name in dict.fromkeys(row["set"] for row in rows):
         mine = [row for row in rows if row["set"] == name]
