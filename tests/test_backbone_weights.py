@@ -62,7 +62,7 @@ def people(tmp_path_factory):
 
 def run(data, output, **options):
     """A short training of tewari2018."""
-    tewari2018(Tewari2018(output, data, ("sfhq",), "mobilenetv3-small", codes=4, chart=8, base_steps=2, steps=0,
+    tewari2018(Tewari2018(output, data, ("sfhq",), backbone="mobilenetv3-small", codes=4, chart=8, base_steps=2, steps=0,
                           settings=SETTINGS, **options))  # fmt: skip
     return output / loop.CHECKPOINT
 
