@@ -1,5 +1,6 @@
 """The catalogue names every file of numbers that ships, and knows the files learned from."""
 
+import json
 import os
 from pathlib import Path
 
@@ -23,6 +24,16 @@ def test_sources_are_known_and_none_forbids():
     for shipped in catalogue.SHIPPED.values():
         assert set(shipped.sources) <= set(catalogue.SOURCES)
     assert not any("research" in source.licence.lower() for source in catalogue.SOURCES.values())
+
+
+def test_systems_name_what_made_them():
+    docs = Path(__file__).parent.parent / "docs/results"
+    for shipped in catalogue.SHIPPED.values():
+        name = Path(shipped.file).stem
+        if shipped.file.startswith("runtime/systems/"):
+            commands = json.loads((docs / name / "run.json").read_text())["commands"]
+            told = f"{commands[0]} --export" if len(commands) == 1 else f"docs/results/{name}.md"
+            assert told in shipped.command, shipped.command
 
 
 def test_another_version_is_refused(tmp_path):

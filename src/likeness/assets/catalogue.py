@@ -67,7 +67,7 @@ class Shipped:
         what: One line on what it is for.
         licence: Under which it is given on.
         sources: Keys of `SOURCES` that it was learned from.
-        command: The command that makes it.
+        command: The command that makes it, or where several are told.
     """
 
     file: str
@@ -182,11 +182,12 @@ SHIPPED: dict[str, Shipped] = {
     ),
     "Genova et al. 2018": Shipped(
         "runtime/systems/genova2018.onnx", "the paper's system (--system genova2018): aligned crop to shape and albedo of a face at rest",
-        "Apache-2.0, with ICT's MIT notice", ("ict", "mediapipe", *PHOTO_SETS), "likeness train genova2018 --export",
+        "Apache-2.0, with ICT's MIT notice", ("ict", "mediapipe", *PHOTO_SETS), "likeness train genova2018 --export FILE",
     ),
     "Tewari et al. 2018": Shipped(
         "runtime/systems/tewari2018.onnx", "the paper's system (--system tewari2018): crop to two levels of a face, pose and light",
-        "Apache-2.0, with ICT's MIT notice", ("ict", "mediapipe", *PHOTO_SETS), "likeness train tewari2018 --export",
+        "Apache-2.0, with ICT's MIT notice", ("ict", "mediapipe", *PHOTO_SETS),
+        "three runs of likeness train tewari2018, see docs/results/tewari2018.md",
     ),
 }  # fmt: skip
 """Every file of numbers in the package. The face model's photographs decide only where its dense landmarks lie."""
