@@ -197,7 +197,8 @@ def page(place: Path, about: Page) -> str:
     reports = [_json(path) for path in sorted(place.glob("report-*.json"))]
     if reports:
         ways = [MEASURED[protocol] for protocol in MEASURED if any(report["protocol"] == protocol for report in reports)]
-        parts += ["## Measured", *ways, *([about.beware] if about.beware else []), *(f"### {_first(r['title'])}\n\n{_about(r)}\n\n{text.report_table(r)}" for r in reports)]
+        tables = [f"### {_first(report['title'])}\n\n{_about(report)}\n\n{text.report_table(report)}" for report in reports]
+        parts += ["## Measured", *ways, *([about.beware] if about.beware else []), *tables]
     if (place / JUDGE).exists():
         judge = _json(place / JUDGE)
         parts += [f"### The judge\n\n{JUDGED} {_first(judge['title'])}:", text.rows_table(judge["rows"])]
