@@ -53,8 +53,8 @@ PAGES = {
         "Tewari et al. 2018, Self-supervised Multi-level Face Model Learning",
         "A network answers codes, camera and light of a photo; a linear face model is the base level, learned correctives of "
         "geometry and reflectance the final one. `src/likeness/recipes/tewari2018.py` tells equation by equation.",
-        ("Fig. 11, photometric error over 2,000 validation photos: 0.092 at the base level, 0.072 at the final one, 22 % less. Its "
-         "base is that of the network before correctives were trained (sec. 7); ours was trained on beside the final level.",
+        (("Fig. 11, photometric error over 2,000 validation photos: 0.092 at the base level, 0.072 at the final one, 22 % less. Its "
+          "base is that of the network before correctives were trained (sec. 7); ours was trained on beside the final level."),
          "Fig. 5 and sec. 7: linear correctives gave better results than non-linear ones (no number)."),
         "The final level's colours are corrected by what that very photo shows, and the judge sees gradients and coarse colours: "
         "recall of a face's own photo is flattered by that. Fair are the rows *in other videos*, where no frame of the same "
