@@ -75,7 +75,7 @@ class SeenFaces:
 
 
 class Pairs:
-    """A photo and a drawn face an item (Genova et al. 2018, sec. 3.3: one to one), or a drawn face alone.
+    """A photo and a drawn face an item (one to one, ours; Genova et al. 2018, sec. 3.3, mix them, too), or a drawn face alone.
 
     Keys: features (F,), identity (I,), albedo (K,) of the drawn face; of the photo: photo (F,), what the network says about
     one version of it; target (F,), what it says about the photo unspoiled; image (S, S, 3) uint8, the latter.
