@@ -1,5 +1,6 @@
 """The judge: histograms of gradients, and the directions in which people differ."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from likeness.encoders.backbones.gradients import BINS, COLOUR
 from likeness.encoders.recognition import small
 from likeness.errors import AssetError, UsageError
 from likeness.train.discriminant import discriminants
+from likeness.train.order import TrainingError
 from likeness.train.settings import Settings
 
 
@@ -133,5 +135,7 @@ def test_a_network_is_trained_and_written_from_the_command_line(tmp_path):
     found = small.load(tmp_path / "tiny.safetensors")
     assert (found.name, found.size, found.features) == ("tiny", 40, 8) and found.licence.startswith("Apache-2.0")
     assert "sfhq" in found.licence and found(torch.rand(2, 3, 40, 40)).isfinite().all()
+    with pytest.raises(TrainingError, match="begun with photos 0.65, now 0.5"):
+        identity(replace(config, photos=0.5))
     with pytest.raises(AssetError, match="no shards"):
         shards((tmp_path / "run/nothing", tmp_path / "run"))

@@ -77,6 +77,7 @@ def identity(config: Identity) -> None:
             for place, (name, steps) in stages}  # fmt: skip
     recipe = Recipe(network, data["margin"].count, config.steps, config.rate, data,
                     grams() if album.codes.shape[1] else None)  # fmt: skip
+    recipe.made_from = {"people": [shard.name for shard in paths], "photos": config.photos, "filmed": config.filmed}
     path = config.output / loop.CHECKPOINT
     if not config.export_only:
         if config.backbone_weights is not None:

@@ -56,7 +56,8 @@ class Identity(Recipe):
         steps: Of the stages "softmax", without a margin, and "margin".
         rate: Learning rate at the top of each stage's schedule.
         data: Items of each stage by its name, with `image` (2, S, S, 3) uint8 sRGB, `person`, and `codes` (2, C).
-        grams: Quadratic forms (I, I) and (K, K) of differences between people in shape and in colour, by codes; C = I + K.
+        grams: Name of a term -> quadratic form of codes' errors; shape (I, I) and colour (K, K), C = I + K. They are brought to
+            a trace of 1.
     """
 
     def __init__(
@@ -82,8 +83,8 @@ class Identity(Recipe):
 
     def losses(self, batch: Batch, stage: Stage) -> Mapping[str, torch.Tensor]:
         """Means over the batch: `contrast` between the two pictures of each person; `softmax` and `margin` over all people;
-        `correlation` of the embedding's numbers; for each of `grams` the share of the variance between people that codes read
-        from the embedding leave."""
+        `correlation` of the embedding's numbers; for each of `grams` what codes read from the embedding leave, by that form,
+        where the mean face leaves 1 of people of the model."""
         image = batch["image"].transpose(0, 1).flatten(0, 1).permute(0, 3, 1, 2).float() / 255
         embedding, person = self.ask(self.network, image), batch["person"]
         margins = {term: margin for term, margin in MARGINS.items() if term in stage.terms}
@@ -101,7 +102,7 @@ class Identity(Recipe):
         return found
 
     def _unread(self, embedding: torch.Tensor, true: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Mean error of codes (B, C) read from embeddings, in shares of the variance between people, where they are known."""
+        """Mean error of codes (B, C) read from embeddings by each form, where they are known."""
         sizes = [len(gram) for gram in self.grams.values()]
         parts = zip(self.grams.items(), (embedding @ self.codes).split(sizes, -1), true.split(sizes, -1))
         errors = {}
