@@ -1,1 +1,1 @@
-"""The training loop; it knows stages and terms, nothing about faces."""
+"""The training loop, which knows stages and terms and nothing about faces, and what is done with trained weights: export, blends."""

@@ -14,7 +14,6 @@ from likeness.errors import AssetError
 from likeness.evaluate.layouts.pairs import files
 from likeness.evaluate.meshes import POINT_SUFFIXES, SUFFIXES, find
 
-CLIPS = ("cooperative", "indoor", "outdoor")
 
 
 @dataclass(frozen=True)

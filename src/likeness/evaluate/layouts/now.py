@@ -12,7 +12,6 @@ from pathlib import Path
 from likeness.errors import AssetError
 
 LISTS = ("imagepathsvalidation.txt", "imagepathstest.txt")
-CHALLENGES = ("multiview_neutral", "multiview_expressions", "multiview_occlusions", "selfie")
 
 
 @dataclass(frozen=True)
