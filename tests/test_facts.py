@@ -10,13 +10,18 @@ from test_genova2018 import SIZE, network, toy_model
 from test_tewari2018 import STAGES, Portraits, Small, _recipe
 
 from likeness.cli import genova2018 as genova_command
+from likeness.cli import points as points_command
+from likeness.cli import regressor as regressor_command
 from likeness.cli import tewari2018 as command
+from likeness.cli import train as finder_command
 from likeness.data.booth import Booth
 from likeness.encoders.recognition import small
 from likeness.encoders.recognition.templates import wide
 from likeness.encoders.weights import fingerprint
+from likeness.recipes import finder as finder_recipe
+from likeness.recipes.base import Recipe
 from likeness.recipes.genova2018 import Genova2018
-from likeness.train import checkpoint
+from likeness.train import checkpoint, loop
 from likeness.train.loop import CHECKPOINT, begun_with
 from likeness.train.order import TrainingError
 
@@ -98,3 +103,27 @@ def test_fingerprints_are_of_numbers_wherever_they_lie_in_memory():
     values = torch.arange(24.0).reshape(2, 3, 2, 2)
     assert fingerprint([values]) == fingerprint([values.to(memory_format=torch.channels_last)])
     assert fingerprint([values]) != fingerprint([values + 1]) and len(fingerprint([values])) == 64
+
+
+class Told(Exception):
+    """A training that is not done, with what its recipe told."""
+
+
+def test_runs_of_our_own_networks_know_what_they_learn_from(monkeypatch, tmp_path):
+    def train(recipe, *rest):
+        raise Told(recipe.facts())
+
+    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(points_command, "_crops", lambda config: None)
+    monkeypatch.setattr(regressor_command, "_recipe", lambda folder, config: (Recipe(), None))
+    monkeypatch.setattr(finder_recipe, "FinderRecipe", lambda *rest: Recipe())
+    usual, drawn = {"output": tmp_path, "data": tmp_path, "sets": ("sfhq", "gan")}, {"renders": (tmp_path / "train.npz",)}
+    facts = {"sets": ["sfhq", "gan"], "renders": ["train.npz"], "share": 0.3, "stretched": 0.0}
+    for call, config, wanted in (
+        (points_command.points, points_command.Points(**usual, **drawn, share=0.3), facts),
+        (regressor_command.regressor, regressor_command.Regressor(**usual, **drawn, share=0.3), facts),
+        (finder_command.finder, finder_command.Finder(**usual), {"sets": ["sfhq", "gan"]}),
+    ):
+        with pytest.raises(Told) as told:
+            call(config)
+        assert told.value.args[0] == wanted

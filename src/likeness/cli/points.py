@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from likeness.cli.regressor import LICENCE, Training, dense_model, landmark_model, start
+from likeness.cli.regressor import LICENCE, Training, dense_model, landmark_model, made_from, start
 from likeness.cli.train import data_folder
 
 
@@ -47,6 +47,7 @@ def points(config: Points) -> None:
     else:
         if config.start is not None:
             start(recipe, config.start)
+        recipe.made_from = made_from(config)
         path = loop.train(recipe, config.output, settings, config.stop)
         if not is_first():
             return

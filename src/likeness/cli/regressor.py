@@ -144,6 +144,7 @@ def regressor(config: Regressor) -> None:
         torch.manual_seed(config.settings.seed)
         if config.start is not None:
             start(recipe, config.start)
+        recipe.made_from = made_from(config)
         path = loop.train(recipe, config.output, config.settings, config.stop)
         if not is_first():
             return
@@ -225,6 +226,12 @@ def _recipe(folder: Path, config: Regressor) -> tuple[Any, Any]:
     stage = Stage("codes", config.steps, TERMS, {"backbone": config.rate, "heads": config.rate})
     points = PointModel(bases.mean, bases.identity, bases.expression)
     return Default(points, torch.from_numpy(bases.normals).float(), shape, motion, (stage,), data), bases
+
+
+def made_from(config: Any) -> dict[str, Any]:
+    """What crops of photos and renders are drawn from, for `Recipe.facts`; of `Regressor` or `points.Points`."""
+    shards = [path.name for path in config.renders]
+    return {"sets": list(config.sets), "renders": shards, "share": config.share, "stretched": config.stretched}
 
 
 def start(recipe: Any, path: Path) -> None:

@@ -79,6 +79,7 @@ def finder(config: Finder) -> None:
     if not config.export_only:
         if config.start is not None and not path.exists():
             _start(recipe, config.start, settings.batch)
+        recipe.made_from = {"sets": list(config.sets)}
         path = loop.train(recipe, config.output, settings)
         if not is_first():
             return
