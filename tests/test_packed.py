@@ -24,7 +24,7 @@ from tones import places, run  # noqa: E402
 from likeness.cli import genova2018  # noqa: E402
 from likeness.cli.genova2018 import Genova2018  # noqa: E402
 from likeness.cli.main import main, said  # noqa: E402
-from likeness.cli.pack import files, made_from, shares  # noqa: E402
+from likeness.cli.pack import files, made_from  # noqa: E402
 from likeness.cli.tewari2018 import Tewari2018, look  # noqa: E402
 from likeness.data import packed, shards, targets  # noqa: E402
 from likeness.data.folder import Listing, Photos, read_set  # noqa: E402
@@ -33,6 +33,7 @@ from likeness.data.packed import PackedCrops, pack  # noqa: E402
 from likeness.errors import AssetError  # noqa: E402
 from likeness.geometry.rotation import from_euler  # noqa: E402
 from likeness.train import checkpoint  # noqa: E402
+from likeness.train.processes import shares  # noqa: E402
 from likeness.train.settings import Settings  # noqa: E402
 
 COUNTS = {"stylegan": 7, "own": 12}

@@ -12,9 +12,10 @@ from rich.console import Console
 from torch import nn
 
 from likeness.assets import builtin
-from likeness.cli.pack import files, shares
+from likeness.cli.pack import files
 from likeness.data.packed import PackedCrops
 from likeness.recipes.base import Recipe
+from likeness.train.processes import shares
 from likeness.train.settings import Settings
 from likeness.types import Stage
 

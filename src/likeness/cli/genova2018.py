@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from likeness.assets.catalogue import PHOTO_SETS
-from likeness.cli.pack import check_photos, files, made_from, shares, sources_of
+from likeness.cli.pack import check_photos, files, made_from, sources_of
 from likeness.cli.train import data_folder
 from likeness.errors import AssetError, UsageError
 from likeness.train.settings import Settings
@@ -130,6 +130,7 @@ def look(config: Genova2018, recogniser: Any, model: Any, booth: Any) -> tuple[A
     from likeness.data.folder import read_set
     from likeness.data.observed import seen_faces, seen_photos
     from likeness.data.packed import dealt, packed_listings
+    from likeness.train.processes import shares
 
     folder = place = config.observed or config.output / "observed"
     if config.shards:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
@@ -91,12 +90,6 @@ def files(patterns: Sequence[str]) -> list[Path]:
             raise AssetError(f"{pattern}: no such shard; make them with `likeness train pack`")
         found.update(matches)
     return sorted(found)
-
-
-def shares(accumulate: int) -> tuple[int, range]:
-    """Into how many parts the processes of a run cut a batch, and which are this one's (see `train.processes`)."""
-    rank, count = (int(os.environ.get(name, usual)) for name, usual in (("RANK", "0"), ("WORLD_SIZE", "1")))
-    return count * accumulate, range(rank * accumulate, (rank + 1) * accumulate)
 
 
 def check_photos(shards: Sequence[str], data: Path | None, sets: Sequence[str]) -> None:

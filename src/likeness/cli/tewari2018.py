@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from likeness.assets.catalogue import PHOTO_SETS
-from likeness.cli.pack import check_photos, files, made_from, shares, sources_of
+from likeness.cli.pack import check_photos, files, made_from, sources_of
 from likeness.cli.train import data_folder
 from likeness.errors import AssetError, UsageError
 from likeness.train.settings import Settings
@@ -102,6 +102,7 @@ def look(config: Tewari2018) -> Any:
     from likeness.data.folder import Photos, read_set
     from likeness.data.landmarked import LandmarkedCrops, believed
     from likeness.data.packed import PackedCrops
+    from likeness.train.processes import shares
 
     settings = config.settings
     steps = (stage.steps for stage in changed(stages(config), settings.stages))

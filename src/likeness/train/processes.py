@@ -79,7 +79,18 @@ class Processes:
 
 def is_first() -> bool:
     """Whether this process writes what follows a run, such as an exported file: the others end with the run."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return _place()[0] == 0
+
+
+def shares(accumulate: int) -> tuple[int, range]:
+    """Into how many parts the processes of a run cut a batch, and which are this one's; known before a run is joined."""
+    rank, count = _place()
+    return count * accumulate, range(rank * accumulate, (rank + 1) * accumulate)
+
+
+def _place() -> tuple[int, int]:
+    """Number of this process, and how many there are, as torchrun tells."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @contextmanager
@@ -89,7 +100,7 @@ def join(device: str) -> Iterator[Processes]:
     Args:
         device: "cpu" (gloo) or "cuda" (nccl, one GPU for each process of a machine).
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = _place()[1]
     if count == 1:
         yield Processes(device=device)
         return
