@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from likeness.evaluate.results import Document
 
 RUN, CURVE, DRAWN, ABLATION, SCOREBOARD = "run.json", "curve.csv", "curve.svg", "ablation.json", "scoreboard.csv"
-JUDGE = "judge.json"
 """Files of a recipe's folder, besides `report-NAME.json` and `sheet-NAME.jpg`."""
+JUDGE = "judge.json"
+"""How well the judge of recall knows people, beside them."""
 TEXT = ("metrics", "whole", "protocol", "unit", "scored", "failed")
 """What is kept of a report."""
 

@@ -15,7 +15,6 @@ from likeness.evaluate.layouts.pairs import files
 from likeness.evaluate.meshes import POINT_SUFFIXES, SUFFIXES, find
 
 
-
 @dataclass(frozen=True)
 class Clip:
     """A clip to score.
