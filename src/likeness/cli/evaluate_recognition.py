@@ -54,9 +54,9 @@ def evaluate_recognition(config: EvaluateRecognition) -> None:
     """Print and write the table."""
     methods = _methods(config)
     rows: dict[str, dict[str, float]] = {}
-    for title, pictures, pairs in _sets(config):
-        for name, embed in methods.items():
-            rows[f"{title}: {name}"] = _row(embed(pictures), pairs)
+    for pictures, asked in _sets(config):
+        vectors = {name: embed(pictures) for name, embed in methods.items()}
+        rows |= {f"{title}: {name}": _row(found, pairs) for title, pairs in asked.items() for name, found in vectors.items()}
     show(f"verification, {config.split}", rows, config.output)
 
 
@@ -69,7 +69,7 @@ def _row(vectors: np.ndarray, pairs) -> dict[str, float]:
 
 
 def _sets(config: EvaluateRecognition):
-    """Title, cut-outs and pairs of each row."""
+    """Cut-outs, and which pairs of them each row asks for, by its title."""
     from likeness.cli.frames import frames
     from likeness.data import identities
     from likeness.data.casting import relatives
@@ -77,7 +77,7 @@ def _sets(config: EvaluateRecognition):
 
     found = frames(data_folder(config.data), config.split)
     pictures = np.stack([identities.cut(found.picture(i), found.points[i])[0] for i in range(len(found.files))])
-    yield "videos", pictures, draw_pairs(found.people, found.videos, config.seed, config.pairs)
+    yield pictures, {"videos": draw_pairs(found.people, found.videos, config.seed, config.pairs)}
     if config.people is None:
         return
     album = identities.read(sorted(config.people.glob("*.npz")))
@@ -88,11 +88,12 @@ def _sets(config: EvaluateRecognition):
         places = np.flatnonzero(chosen)
         pictures = np.stack([album.picture(int(i)) for i in places])
         photo = None if title == "renders" else kinds[places] == identities.PHOTO
-        yield title, pictures, draw_pairs(everyone[places], places, config.seed, config.pairs, photo)
+        asked = {title: draw_pairs(everyone[places], places, config.seed, config.pairs, photo)}
         if title == "renders":
-            shape, skin = relatives(everyone[places] - everyone[places].min())
-            yield "renders, one shape", pictures, draw_pairs(everyone[places], places, config.seed, config.pairs, kin=shape)
-            yield "renders, one skin", pictures, draw_pairs(everyone[places], places, config.seed, config.pairs, kin=skin)
+            kin = dict(zip(("shape", "skin"), relatives(everyone[places] - everyone[places].min())))
+            asked |= {f"renders, one {what}": draw_pairs(everyone[places], places, config.seed, config.pairs, kin=one)
+                      for what, one in kin.items()}  # fmt: skip
+        yield pictures, asked
 
 
 def _methods(config: EvaluateRecognition) -> dict[str, Embed]:
