@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -95,10 +96,19 @@ def test_what_is_said_of_faces_counts_for_photos_of_one_person_too(tmp_path, mon
         fit(replace(config, max_faces=0))
 
 
-@pytest.mark.parametrize("said", [{"max_faces": 1}, {"min_score": 0.7}, {"together": True}])
-def test_what_a_clip_has_no_use_for_is_refused(tmp_path, said):
-    with pytest.raises(UsageError, match="clip"):
-        fit(Fit((tmp_path / "a.mp4",), tmp_path / "out", **said))
+@pytest.mark.parametrize("file, option, value", [
+    ("a.mp4", "max_faces", 1), ("a.mp4", "min_score", 0.7), ("a.mp4", "together", True), ("a.mp4", "format", "glb"),
+    ("a.mp4", "landmarks", Path("a.pts")), ("a.mp4", "person", Path("ada.safetensors")),
+    ("a.png", "face", 2), ("a.png", "start", 1.0), ("a.png", "end", 2.0),
+])  # fmt: skip
+def test_what_a_clip_or_a_photo_has_no_use_for_is_refused(tmp_path, file, option, value):
+    with pytest.raises(UsageError, match=f"--{option.replace('_', '-')} is for"):
+        fit(Fit((tmp_path / file,), tmp_path / "out", **{option: value}))
+
+
+def test_a_clip_is_fitted_by_itself(tmp_path):
+    with pytest.raises(UsageError, match="by itself"):
+        fit(Fit((tmp_path / "a.mp4", tmp_path / "b.png"), tmp_path / "out"))
 
 
 def test_a_fit_does_not_go_on_without_its_landmark_network(tmp_path, monkeypatch):

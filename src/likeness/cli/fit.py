@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 GIVEN_SPREAD = 0.015
 """Spread of landmarks that a user gives, in sides of the box about them: a careful hand. Ours."""
+
+OF_PHOTOS = ("together", "landmarks", "format", "max_faces", "min_score", "person")
+OF_CLIPS = ("face", "start", "end")
+"""Options that only photos, and only clips, have a use for; they are refused with the other rather than ignored."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,13 @@ def fit(config: Fit, system: System | None = None, fitter: Fitter | None = None)
     if not 1 <= config.threads <= 64:
         raise UsageError(f"--threads is {config.threads}; give 1 to 64")
     clips = [path for path in config.photos if is_clip(path)]
-    if config.person is not None and (clips or config.together):
-        raise UsageError("--person is for photos, fitted one by one")
     torch.set_num_threads(config.threads)
     if clips:
         return _clip(config, clips[0])
+    if said := _said(config, OF_CLIPS):
+        raise UsageError(f"{said} is for clips, and none is given; leave it out")
+    if config.person is not None and config.together:
+        raise UsageError("--person is for photos, fitted one by one; leave out --together")
     check_limits(config)
     if config.together:
         return _together(config)
@@ -234,13 +240,19 @@ def read_landmarks(path: Path) -> Landmarks:
     return Landmarks(points.astype(np.float32), spread.astype(np.float32))
 
 
+def _said(config: Fit, names: Sequence[str]) -> str:
+    """The first of these options that is not what it is by default, as it is written; empty where all are."""
+    usual = {field.name: field.default for field in fields(config)}
+    return next((f"--{name.replace('_', '-')}" for name in names if getattr(config, name) != usual[name]), "")
+
+
 def _clip(config: Fit, clip: Path) -> int:
     from likeness.cli.fit_clip import FitClip, fit_clip
 
-    if len(config.photos) > 1 or config.together or config.landmarks is not None:
-        raise UsageError(f"{clip}: a clip is fitted by itself, without other files, --together or --landmarks")
-    if config.max_faces is not None or config.min_score is not None:
-        raise UsageError(f"{clip}: --max-faces and --min-score are for photos; --face says which face of a clip is wanted")
+    if len(config.photos) > 1:
+        raise UsageError(f"{clip}: a clip is fitted by itself, without other files")
+    if said := _said(config, OF_PHOTOS):
+        raise UsageError(f"{clip}: {said} is for photos, and this is a clip; leave it out (--face says which face is wanted)")
     return fit_clip(FitClip(
         clip=clip, output=config.output, face=config.face, start=config.start, end=config.end, level=config.level,
         min_face=config.min_face, overwrite=config.overwrite,
