@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import cv2
 import numpy as np
@@ -46,9 +47,9 @@ def main() -> None:
         ("tiles of 20 px", portrait, 640, 640, 20.0),
     ):
         image = cv2.resize(source, (width, height), interpolation=cv2.INTER_CUBIC)
-        whole = clock(lambda: finder.find(image, min_face))
+        whole = clock(partial(finder.find, image, min_face))
         window = cut(image, tiles((height, width))[0])[None]
-        network = clock(lambda: finder.session.run(None, {"image": window}))
+        network = clock(partial(finder.session.run, None, {"image": window}))
         numbers = statistics.median(whole), whole[0], whole[int(0.9 * RUNS)]
         print(f"{name:14s} {width:4d}x{height:4d}" + "".join(f" {number:6.2f}" for number in numbers) +
               f"   {statistics.median(network):6.2f} {network[0]:6.2f}")

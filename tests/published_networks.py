@@ -117,7 +117,7 @@ def mobilenet_forward(state: dict, x: torch.Tensor, table) -> torch.Tensor:
         return _normalized(state, f"{name}.1", x, 1e-3)
 
     x = functional.hardswish(conv("features.0", x, 2))
-    for number, (_, inner, _, _, swish, stride) in enumerate(table, 1):
+    for number, (_, _, _, _, swish, stride) in enumerate(table, 1):
         act, result = functional.hardswish if swish else functional.relu, x
         keys = (key for key in state if key.startswith(f"features.{number}.block"))
         names = list(dict.fromkeys(".".join(key.split(".")[:4]) for key in keys))

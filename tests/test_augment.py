@@ -5,16 +5,16 @@ import pytest
 
 pytest.importorskip("torch")
 
-from likeness.assets.dense_mirror import permutation  # noqa: E402
-from likeness.assets.toy import head  # noqa: E402
-from likeness.data import augment  # noqa: E402
-from likeness.data.crops import SWAP, Crops, Source  # noqa: E402
-from likeness.data.folder import Photos, crop_from_photo, read_set, splits, transform, warp  # noqa: E402
-from likeness.data.targets import Index, write_index, write_shard  # noqa: E402
-from likeness.encoders import camera  # noqa: E402
-from likeness.errors import AssetError  # noqa: E402
-from likeness.geometry.cameras import project  # noqa: E402
-from likeness.geometry.rotation import from_euler  # noqa: E402
+from likeness.assets.dense_mirror import permutation
+from likeness.assets.toy import head
+from likeness.data import augment
+from likeness.data.crops import SWAP, Crops, Source
+from likeness.data.folder import Photos, crop_from_photo, read_set, splits, transform, warp
+from likeness.data.targets import Index, write_index, write_shard
+from likeness.encoders import camera
+from likeness.errors import AssetError
+from likeness.geometry.cameras import project
+from likeness.geometry.rotation import from_euler
 
 
 def _points(random: np.random.Generator, size: float = 200.0) -> np.ndarray:

@@ -6,6 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from published_networks import mobilenet, resnet
+
 from likeness.assets import builtin
 from likeness.cli.backbone import fill
 from likeness.cli.identity import Identity, identity, take_backbone
@@ -20,7 +22,6 @@ from likeness.runtime.systems.card import Graph
 from likeness.train import checkpoint, loop
 from likeness.train.export_system import TewariGraph
 from likeness.train.settings import Settings
-from published_networks import mobilenet, resnet
 
 TAKEN = "published.pth: 206 tensors taken; not used: classifier.0, classifier.3\n"
 SETTINGS = Settings(batch=2, workers=0, warmup=1, average=0.5, save_every=100, optimizer="adam")

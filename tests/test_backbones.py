@@ -5,12 +5,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from likeness.encoders import camera  # noqa: E402
-from likeness.encoders.backbones.mobilenet import MobileNetPlaces  # noqa: E402
-from likeness.encoders.regressor import Regressor, normalized  # noqa: E402
-from likeness.geometry.cameras import project  # noqa: E402
-from likeness.geometry.rotation import from_euler  # noqa: E402
-from likeness.types import View  # noqa: E402
+from likeness.encoders import camera
+from likeness.encoders.backbones.mobilenet import MobileNetPlaces
+from likeness.encoders.regressor import Regressor, normalized
+from likeness.geometry.cameras import project
+from likeness.geometry.rotation import from_euler
+from likeness.types import View
 
 
 def _view(random: np.random.Generator, off: float) -> View:

@@ -50,7 +50,7 @@ def test_both_cameras_agree_in_the_plane_they_share_and_far_away_everywhere(batc
 def test_weak_perspective_has_the_right_gradient():
     view, points = weak((2,), torch.as_tensor), torch.as_tensor(random(7, 2, 4, 3))
     inputs = [tensor.clone().requires_grad_() for tensor in (points, view.rotation, view.shift, view.scale)]
-    function = lambda points, *fields: cameras.project_weak_with_depth(points, WeakView(*fields, view.size))  # noqa: E731
+    function = lambda points, *fields: cameras.project_weak_with_depth(points, WeakView(*fields, view.size))
     assert torch.autograd.gradcheck(function, inputs)
 
 

@@ -94,7 +94,7 @@ def test_one_person_and_one_camera_for_the_clip():
 
 def test_lips_that_are_seen_closed_are_closed(monkeypatch):
     """The points of a shut mouth are hardly believed one by one, but their gap is."""
-    played, identity, seen = scene()
+    played, _, seen = scene()
     points, frames = seen.points.copy(), slice(40, 44)
     points[frames, LIPS_UPPER] = points[frames, LIPS_LOWER] - [0, 0.3]
     sigma = np.where(np.isin(np.arange(478), LIPS_UPPER + LIPS_LOWER), 4.0, seen.sigma)

@@ -10,20 +10,20 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
-from likeness.assets.halves import half_shapes  # noqa: E402
-from likeness.assets.toy import head  # noqa: E402
-from likeness.encoders.regressor import Regressor  # noqa: E402
-from likeness.errors import AssetError  # noqa: E402
-from likeness.geometry.cameras import project_with_depth  # noqa: E402
-from likeness.geometry.mesh import vertex_normals  # noqa: E402
-from likeness.geometry.rotation import from_euler  # noqa: E402
-from likeness.models.decoder import Decoder as TorchDecoder  # noqa: E402
-from likeness.models.points import PointModel  # noqa: E402
-from likeness.photos.detect import Detection  # noqa: E402
-from likeness.runtime.decode import Decoder  # noqa: E402
-from likeness.runtime.encode import Encoder  # noqa: E402
-from likeness.train.export import RegressorGraph, export_decoder, export_regressor, repack_regressor  # noqa: E402
-from likeness.types import View  # noqa: E402
+from likeness.assets.halves import half_shapes
+from likeness.assets.toy import head
+from likeness.encoders.regressor import Regressor
+from likeness.errors import AssetError
+from likeness.geometry.cameras import project_with_depth
+from likeness.geometry.mesh import vertex_normals
+from likeness.geometry.rotation import from_euler
+from likeness.models.decoder import Decoder as TorchDecoder
+from likeness.models.points import PointModel
+from likeness.photos.detect import Detection
+from likeness.runtime.decode import Decoder
+from likeness.runtime.encode import Encoder
+from likeness.train.export import RegressorGraph, export_decoder, export_regressor, repack_regressor
+from likeness.types import View
 
 
 def _codes() -> dict[str, np.ndarray]:

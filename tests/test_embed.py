@@ -6,14 +6,14 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from likeness import color  # noqa: E402
-from likeness.cli import embed as command  # noqa: E402
-from likeness.cli.benchmark import read_recogniser  # noqa: E402
-from likeness.cli.embed import Embed, embed, known_points, listed, person, window  # noqa: E402
-from likeness.cli.evaluate_pictures import read_embeddings  # noqa: E402
-from likeness.encoders.recognition import small, templates  # noqa: E402
-from likeness.encoders.recognition.align import align  # noqa: E402
-from likeness.errors import PARTIAL, AssetError, NoFaceError, UsageError  # noqa: E402
+from likeness import color
+from likeness.cli import embed as command
+from likeness.cli.benchmark import read_recogniser
+from likeness.cli.embed import Embed, embed, known_points, listed, person, window
+from likeness.cli.evaluate_pictures import read_embeddings
+from likeness.encoders.recognition import small, templates
+from likeness.encoders.recognition.align import align
+from likeness.errors import PARTIAL, AssetError, NoFaceError, UsageError
 
 SIZE = 48
 PLACES = templates.arcface(SIZE) * 2.3 + [40.0, 25.0]

@@ -49,7 +49,7 @@ STILL = motion(0, 1)
 @pytest.fixture
 def micc_set(tmp_path):
     """Two subjects, one as distributed and one flat; the second has no prediction for its clip."""
-    for subject, place in (("subject_01", "subject_01/Model/frontal1/obj/110920150452"), ("subject_02", "subject_02")):
+    for place in ("subject_01/Model/frontal1/obj/110920150452", "subject_02"):
         write_dome(tmp_path / f"t/{place}.obj", bump=4)
     write_dome(tmp_path / "p/subject_01/cooperative.obj", by=motion(1, 0.01))
     write_dome(tmp_path / "p/subject_01/indoor.obj", bump=4, by=motion(2, 3))

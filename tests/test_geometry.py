@@ -97,7 +97,7 @@ def test_a_transformed_view_sees_the_transformed_picture():
 def test_refinement_keeps_vertices_and_is_exact_on_cubics_inside(kind):
     u, v = np.meshgrid(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9))
     fine_u, fine_v = np.meshgrid(np.linspace(-1, 1, 17), np.linspace(-1, 1, 17))
-    cubic = lambda x, y: np.stack([x**3 - y, x * y * y, x + 2 * y], -1)  # noqa: E731
+    cubic = lambda x, y: np.stack([x**3 - y, x * y * y, x + 2 * y], -1)
     refined = np.asarray(grid.refine(kind(cubic(u, v))))
     assert refined.shape == (17, 17, 3)
     np.testing.assert_array_equal(refined[::2, ::2], cubic(u, v))

@@ -235,7 +235,7 @@ def test_the_full_head_keeps_its_seams_and_licence(tmp_path):
     )
     asset = from_ict(head, np.zeros(3), np.zeros(51))
     assert len(asset.positions) == 7 and "MIT" in asset.notices[0] and "WITHOUT WARRANTY" in asset.notices[1]
-    document, read = parse(gltf.to_bytes(asset))
+    document, _ = parse(gltf.to_bytes(asset))
     assert document["meshes"][0]["extras"]["targetNames"] == list(EXPRESSIONS)
     issues = report(gltf.to_bytes(asset), tmp_path)["issues"]
     assert issues["numErrors"] == issues["numWarnings"] == 0, issues

@@ -11,18 +11,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from PIL import Image  # noqa: E402
+from PIL import Image
 
-from likeness.assets import builtin, correspondence  # noqa: E402
-from likeness.data import targets  # noqa: E402
-from likeness.data.folder import read_set, splits  # noqa: E402
-from likeness.errors import AssetError, NoFaceError, PhotoError  # noqa: E402
-from likeness.fit.landmarks.bases import builtin_bases  # noqa: E402
-from likeness.fit.landmarks.label import Given, Labelled, Measured, label  # noqa: E402
-from likeness.fit.landmarks.solver import FitConfig  # noqa: E402
-from likeness.geometry import cameras  # noqa: E402
-from likeness.geometry.rotation import from_euler  # noqa: E402
-from likeness.types import Landmarks, View  # noqa: E402
+from likeness.assets import builtin, correspondence
+from likeness.data import targets
+from likeness.data.folder import read_set, splits
+from likeness.errors import AssetError, NoFaceError, PhotoError
+from likeness.fit.landmarks.bases import builtin_bases
+from likeness.fit.landmarks.label import Given, Labelled, Measured, label
+from likeness.fit.landmarks.solver import FitConfig
+from likeness.geometry import cameras
+from likeness.geometry.rotation import from_euler
+from likeness.types import Landmarks, View
 
 QUICK = FitConfig(steps=3)
 COUNT = 11

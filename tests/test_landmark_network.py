@@ -9,14 +9,14 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
-from likeness.assets.dense_mirror import permutation  # noqa: E402
-from likeness.encoders.landmarks import FLOOR, Guess, LandmarkNetwork  # noqa: E402
-from likeness.errors import AssetError  # noqa: E402
-from likeness.losses.landmark import isotropic_likelihood  # noqa: E402
-from likeness.photos.detect import Detection  # noqa: E402
-from likeness.recipes.points import TERMS, Points  # noqa: E402
-from likeness.runtime.landmarks import Landmarker  # noqa: E402
-from likeness.train.export import LandmarkGraph, export_landmarks  # noqa: E402
+from likeness.assets.dense_mirror import permutation
+from likeness.encoders.landmarks import FLOOR, Guess, LandmarkNetwork
+from likeness.errors import AssetError
+from likeness.losses.landmark import isotropic_likelihood
+from likeness.photos.detect import Detection
+from likeness.recipes.points import TERMS, Points
+from likeness.runtime.landmarks import Landmarker
+from likeness.train.export import LandmarkGraph, export_landmarks
 
 
 def test_the_likelihood_is_that_of_a_density_over_the_plane_and_its_spread_is_that_of_x():

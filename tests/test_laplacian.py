@@ -36,7 +36,7 @@ def kinds(vertices, triangles):
 
 @pytest.mark.parametrize("kind", ["uniform", "umbrella", "cotangent"])
 def test_constants_vanish_and_what_stands_out_is_positive(kind):
-    vertices, triangles, inside = sheet()
+    vertices, triangles, _ = sheet()
     matrix = kinds(vertices, triangles)[kind]
     np.testing.assert_allclose(matrix.apply(np.full((len(vertices), 2), 7.0)), 0, atol=1e-12)
     peak = np.eye(len(vertices))[:, [40]]

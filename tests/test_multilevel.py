@@ -5,15 +5,23 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from likeness.assets.toy import head  # noqa: E402
-from likeness.geometry.laplacian import umbrella  # noqa: E402
-from likeness.losses import reflectance, smoothness  # noqa: E402
-from likeness.losses.contour import slide  # noqa: E402
-from likeness.losses.landmark import confident_squares  # noqa: E402
-from likeness.models.linear import LinearModel  # noqa: E402
-from likeness.models.multilevel import (  # noqa: E402
-    GeometryCorrectives, Level, LinearSpace, MultilevelModel, NonLinearSpace, ReflectanceCorrectives,
-    corrected, harmonics, skin_of, spread,
+from likeness.assets.toy import head
+from likeness.geometry.laplacian import umbrella
+from likeness.losses import reflectance, smoothness
+from likeness.losses.contour import slide
+from likeness.losses.landmark import confident_squares
+from likeness.models.linear import LinearModel
+from likeness.models.multilevel import (
+    GeometryCorrectives,
+    Level,
+    LinearSpace,
+    MultilevelModel,
+    NonLinearSpace,
+    ReflectanceCorrectives,
+    corrected,
+    harmonics,
+    skin_of,
+    spread,
 )  # fmt: skip
 
 TOPOLOGY, MEAN = head().topology(), head().mean

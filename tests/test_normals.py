@@ -5,8 +5,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from likeness.geometry.mesh import vertex_normals as twin  # noqa: E402
-from likeness.render.normals import _forward, vertex_normals  # noqa: E402
+from likeness.geometry.mesh import vertex_normals as twin
+from likeness.render.normals import _forward, vertex_normals
 
 
 def sheet(count=12, batch=(), dtype=torch.float64, seed=0):

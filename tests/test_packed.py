@@ -19,22 +19,22 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tones import places, run  # noqa: E402
+from tones import places, run
 
-from likeness.cli import genova2018  # noqa: E402
-from likeness.cli.genova2018 import Genova2018  # noqa: E402
-from likeness.cli.main import main, said  # noqa: E402
-from likeness.cli.pack import files, made_from  # noqa: E402
-from likeness.cli.tewari2018 import Tewari2018, look  # noqa: E402
-from likeness.data import packed, shards, targets  # noqa: E402
-from likeness.data.folder import Listing, Photos, read_set  # noqa: E402
-from likeness.data.landmarked import LandmarkedCrops, believed  # noqa: E402
-from likeness.data.packed import PackedCrops, pack  # noqa: E402
-from likeness.errors import AssetError  # noqa: E402
-from likeness.geometry.rotation import from_euler  # noqa: E402
-from likeness.train import checkpoint  # noqa: E402
-from likeness.train.processes import shares  # noqa: E402
-from likeness.train.settings import Settings  # noqa: E402
+from likeness.cli import genova2018
+from likeness.cli.genova2018 import Genova2018
+from likeness.cli.main import main, said
+from likeness.cli.pack import files, made_from
+from likeness.cli.tewari2018 import Tewari2018, look
+from likeness.data import packed, shards, targets
+from likeness.data.folder import Listing, Photos, read_set
+from likeness.data.landmarked import LandmarkedCrops, believed
+from likeness.data.packed import PackedCrops, pack
+from likeness.errors import AssetError
+from likeness.geometry.rotation import from_euler
+from likeness.train import checkpoint
+from likeness.train.processes import shares
+from likeness.train.settings import Settings
 
 COUNTS = {"stylegan": 7, "own": 12}
 

@@ -4,6 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from published_networks import CASES, mobilenet, resnet
+
 from likeness.encoders import pretrained, weights
 from likeness.encoders.backbones import NAMES, build
 from likeness.encoders.backbones.base import Backbone
@@ -11,7 +13,6 @@ from likeness.encoders.backbones.mobilenet import SMALL
 from likeness.encoders.parameters import ParameterNetwork
 from likeness.encoders.recognition import small
 from likeness.errors import AssetError, UsageError
-from published_networks import CASES, mobilenet, resnet
 
 PUBLISHED = {
     "alexnet": (61_100_840, 4096 * 1000 + 1000),

@@ -5,13 +5,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from likeness import color  # noqa: E402
-from likeness.encoders.recognition import small, templates  # noqa: E402
-from likeness.encoders.recognition.align import align  # noqa: E402
-from likeness.encoders.recognition.interface import Recognition  # noqa: E402
-from likeness.encoders.recognition.load import load  # noqa: E402
-from likeness.errors import AssetError  # noqa: E402
-from likeness.geometry.alignment import similarity  # noqa: E402
+from likeness import color
+from likeness.encoders.recognition import small, templates
+from likeness.encoders.recognition.align import align
+from likeness.encoders.recognition.interface import Recognition
+from likeness.encoders.recognition.load import load
+from likeness.errors import AssetError
+from likeness.geometry.alignment import similarity
 
 POINTS = torch.tensor([[62.0, 70], [110, 58], [93, 95], [78, 122], [114, 113]], dtype=torch.float64)
 

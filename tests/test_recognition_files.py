@@ -6,9 +6,9 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
-from likeness.encoders.recognition import arcface, facenet, templates, vggface  # noqa: E402
-from likeness.encoders.recognition.load import load  # noqa: E402
-from likeness.errors import AssetError, UsageError  # noqa: E402
+from likeness.encoders.recognition import arcface, facenet, templates, vggface
+from likeness.encoders.recognition.load import load
+from likeness.errors import AssetError, UsageError
 
 FACENET = {
     "conv2d_1a.conv.weight": (32, 3, 3, 3), "conv2d_2b.bn.running_var": (64,), "conv2d_4b.conv.weight": (256, 192, 3, 3),

@@ -5,17 +5,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from likeness.assets.correspondence import OUTLINE  # noqa: E402
-from likeness.assets.toy import head  # noqa: E402
-from likeness.encoders import camera  # noqa: E402
-from likeness.geometry.alignment import similarity  # noqa: E402
-from likeness.losses.landmark import opening_error, sliding_distance  # noqa: E402
-from likeness.losses.parameter import excess, quadratic, rotation_distance  # noqa: E402
-from likeness.models.points import PointModel, shape_gram  # noqa: E402
-from likeness.recipes.default import TERMS, Default  # noqa: E402
-from likeness.recipes.points import Points  # noqa: E402
-from likeness.train.loop import check  # noqa: E402
-from likeness.types import Stage  # noqa: E402
+from likeness.assets.correspondence import OUTLINE
+from likeness.assets.toy import head
+from likeness.encoders import camera
+from likeness.geometry.alignment import similarity
+from likeness.losses.landmark import opening_error, sliding_distance
+from likeness.losses.parameter import excess, quadratic, rotation_distance
+from likeness.models.points import PointModel, shape_gram
+from likeness.recipes.default import TERMS, Default
+from likeness.recipes.points import Points
+from likeness.train.loop import check
+from likeness.types import Stage
 
 
 def _recipe(terms: dict[str, float] = TERMS) -> Default:

@@ -9,14 +9,14 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("skimage")
 
-from likeness.assets.arkit import EXPRESSIONS  # noqa: E402
-from likeness.assets.toy import head  # noqa: E402
-from likeness.data import synthetic  # noqa: E402
-from likeness.data.crops import from_renders  # noqa: E402
-from likeness.errors import AssetError  # noqa: E402
-from likeness.geometry import cameras, harmonics  # noqa: E402
-from likeness.photos.detect import face_frame  # noqa: E402
-from likeness.types import View  # noqa: E402
+from likeness.assets.arkit import EXPRESSIONS
+from likeness.assets.toy import head
+from likeness.data import synthetic
+from likeness.data.crops import from_renders
+from likeness.errors import AssetError
+from likeness.geometry import cameras, harmonics
+from likeness.photos.detect import face_frame
+from likeness.types import View
 
 
 def _dense(identity: np.ndarray, expression: np.ndarray) -> np.ndarray:

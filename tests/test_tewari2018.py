@@ -8,23 +8,30 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from likeness.assets.toy import head  # noqa: E402
-from likeness.cli.tewari2018 import Tewari2018 as Config  # noqa: E402
-from likeness.color import linear_from_srgb  # noqa: E402
-from likeness.data.augment import CROP_SIZE  # noqa: E402
-from likeness.encoders import camera  # noqa: E402
-from likeness.encoders.backbones.base import Backbone  # noqa: E402
-from likeness.encoders.parameters import ParameterNetwork  # noqa: E402
-from likeness.geometry.cameras import project  # noqa: E402
-from likeness.geometry.rotation import from_euler  # noqa: E402
-from likeness.models.linear import LinearModel  # noqa: E402
-from likeness.recipes.tewari2018 import (  # noqa: E402
-    BASE, BASE_RATES, FULL, FULL_RATES, FaceParts, Tewari2018, bare_of, stored,
+from likeness.assets.toy import head
+from likeness.cli.tewari2018 import Tewari2018 as Config
+from likeness.color import linear_from_srgb
+from likeness.data.augment import CROP_SIZE
+from likeness.encoders import camera
+from likeness.encoders.backbones.base import Backbone
+from likeness.encoders.parameters import ParameterNetwork
+from likeness.geometry.cameras import project
+from likeness.geometry.rotation import from_euler
+from likeness.models.linear import LinearModel
+from likeness.recipes.tewari2018 import (
+    BASE,
+    BASE_RATES,
+    FULL,
+    FULL_RATES,
+    FaceParts,
+    Tewari2018,
+    bare_of,
+    stored,
 )  # fmt: skip
-from likeness.render.render import render  # noqa: E402
-from likeness.train import loop  # noqa: E402
-from likeness.train.settings import Settings  # noqa: E402
-from likeness.types import Embedding, Face, Light, Stage  # noqa: E402
+from likeness.render.render import render
+from likeness.train import loop
+from likeness.train.settings import Settings
+from likeness.types import Embedding, Face, Light, Stage
 
 TOPOLOGY = head().topology()
 RATES = {"encoder": 2e-3, "heads": 4e-3, "skin": 4e-3}

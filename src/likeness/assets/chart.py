@@ -270,7 +270,7 @@ def relax(places: np.ndarray, sheet: Sheet, fixed: np.ndarray, rounds: int = 24,
         lowest = determinants(places, sheet).min()
         eps = max(eps / 4, 1e-5)
 
-        def objective(values: np.ndarray) -> tuple[float, np.ndarray]:
+        def objective(values: np.ndarray, places: np.ndarray = places, eps: float = eps) -> tuple[float, np.ndarray]:
             moved = places.copy()
             moved[free] = values
             value, gradient = _energy(moved, sheet, eps)

@@ -121,7 +121,7 @@ def label(config: Label) -> None:
             task = bar.add_task(folder.name, total=None)
             done = label_folder(
                 source(folder, config.points), output, bases, FitConfig(), config.shard, config.threads,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                progress=lambda done, total, task=task: bar.update(task, completed=done, total=total),
             )  # fmt: skip
         console.print(f"{folder.name}: {done.new} done now, {done.known} before; {len(done.skipped)} have no fit")
         for name, reason in done.skipped[:LISTED]:

@@ -137,7 +137,7 @@ def regressor(config: Regressor) -> None:
     from likeness.train.processes import is_first
 
     folder = data_folder(config.data)
-    recipe, bases = _recipe(folder, config)
+    recipe = _recipe(folder, config)
     if config.export_only:
         path = config.output / loop.CHECKPOINT
     else:
@@ -196,8 +196,8 @@ def dense_model(bases: Any) -> Any:
     return dense
 
 
-def _recipe(folder: Path, config: Regressor) -> tuple[Any, Any]:
-    """The recipe with its data (none where nothing is trained), and the landmark bases."""
+def _recipe(folder: Path, config: Regressor) -> Any:
+    """The recipe with its data; none where nothing is trained."""
     import torch
 
     from likeness.assets import builtin, ict
@@ -225,7 +225,7 @@ def _recipe(folder: Path, config: Regressor) -> tuple[Any, Any]:
     torch.manual_seed(config.settings.seed)
     stage = Stage("codes", config.steps, TERMS, {"backbone": config.rate, "heads": config.rate})
     points = PointModel(bases.mean, bases.identity, bases.expression)
-    return Default(points, torch.from_numpy(bases.normals).float(), shape, motion, (stage,), data), bases
+    return Default(points, torch.from_numpy(bases.normals).float(), shape, motion, (stage,), data)
 
 
 def made_from(config: Any) -> dict[str, Any]:

@@ -198,7 +198,7 @@ class Photos:
                 place += 1
         self.targets = None
         if listings and all(listing.targets is not None for listing in listings):
-            self.targets = {key: np.concatenate([l.targets[key] for l in listings]) for key in (*TARGETS, "known")}
+            self.targets = {key: np.concatenate([listing.targets[key] for listing in listings]) for key in (*TARGETS, "known")}
 
     def __len__(self) -> int:
         return len(self.images)

@@ -47,7 +47,7 @@ def portraits(root: Path, split: str, sets: Sequence[str] = tuple(SETS)) -> list
         AssetError: When a set is missing.
     """
     listings = [read_set(root, name, split) for name in sets]
-    return [[_portrait(l.path(i), points) for i, points in enumerate(l.points)] for l in listings]
+    return [[_portrait(listing.path(i), points) for i, points in enumerate(listing.points)] for listing in listings]
 
 
 def _portrait(path: Path, points: np.ndarray) -> Portrait:
@@ -86,7 +86,6 @@ def read(path: Path) -> np.ndarray:
 
 def beside(portrait: Portrait, photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """The largest strip of a photo on a random side of its face; any strip of 16 px at least, else a blurred photo."""
-    height, width = photo.shape[:2]
     low, high = portrait.outline.min(0), portrait.outline.max(0)
     margin = 0.08 * portrait.side
     strips = [photo[:, : max(0, int(low[0] - margin))], photo[:, max(0, math.ceil(high[0] + margin)) :],

@@ -136,7 +136,7 @@ class Studio:
 
     def hair_weight(self, look: Look) -> np.ndarray:
         """(11248,) in [0, 1]: scalp above the hairline, which runs behind the ears."""
-        x, y, z = self.mean[:HEAD].T
+        _, y, z = self.mean[:HEAD].T
         line = look.hairline - 1.2 * np.clip(70 - z, 0, 110)
         return 1 / (1 + np.exp(np.clip((line - y) / 3.0, -30, 30)))
 

@@ -196,7 +196,7 @@ def scan_distinctiveness(predicted: ScanErrors, mean: ScanErrors) -> float:
     The scan points that both comparisons used count. The mean's signed distance is the whole deviation, with its sign
     turned; what the prediction lessens of it has come back.
     """
-    common, first, second = np.intersect1d(predicted.rows, mean.rows, return_indices=True)
+    _, first, second = np.intersect1d(predicted.rows, mean.rows, return_indices=True)
     true, found = -mean.signed[second], predicted.signed[first] - mean.signed[second]
     weights = mean.weights[second]
     return float((weights * found * true).sum() / (weights * true * true).sum())

@@ -156,7 +156,7 @@ def lay_onto(
 
     moved = motion.apply(vertices)
     extent = np.ptp(moved[np.unique(triangles)], axis=0).max()
-    for taken in range(1, steps + 1):
+    for taken in range(1, steps + 1):  # noqa: B007 - told below
         pairs = pair(motion)
         if pairs.good.sum() < 6:
             raise ValueError(f"{pairs.good.sum()} of {len(points)} points have a partner on the surface; begin nearer")

@@ -70,7 +70,14 @@ from likeness.losses.contour import slide
 from likeness.losses.landmark import confident_squares
 from likeness.losses.photometric import l21
 from likeness.models.multilevel import (
-    GeometryCorrectives, Level, Levels, MultilevelModel, ReflectanceCorrectives, corrected, skin_of, spread,
+    GeometryCorrectives,
+    Level,
+    Levels,
+    MultilevelModel,
+    ReflectanceCorrectives,
+    corrected,
+    skin_of,
+    spread,
 )  # fmt: skip
 from likeness.recipes.base import Recipe
 from likeness.render.normals import vertex_normals

@@ -29,8 +29,7 @@ def paint(texture: np.ndarray, texels: Texels, sight: Sight, photo: Photo, topol
     """
     number = 1 + list(topology.parts).index("mouth_bag")
     window = extent(texels.part == number, 2)
-    rows, columns = window
-    if rows.stop == 0:
+    if window[0].stop == 0:
         return texture
     part, places = texels.part[window], texels.places[window]
     height, width = part.shape

@@ -89,7 +89,7 @@ class Evidence:
         rows = [(number, *row) for number, stretch in enumerate(stretches) for row in stretch]
         number, frame, landmarks, identity, expression, view, sharpness = zip(*rows)
         return cls(
-            np.array(frame), np.array(number), *(np.stack([getattr(l, key) for l in landmarks]) for key in ("points", "sigma")),
+            np.array(frame), np.array(number), *(np.stack([getattr(seen, key) for seen in landmarks]) for key in ("points", "sigma")),
             np.stack(identity), np.stack(expression),
             *(np.stack([np.asarray(getattr(v, key), np.float64) for v in view])
               for key in ("rotation", "translation", "focal", "principal")),
