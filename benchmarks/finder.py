@@ -41,9 +41,12 @@ def main() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     print("picture                  median    min    p90   first look alone (median, min)")
     for name, source, height, width, min_face in (
-        ("portrait", portrait, 640, 640, 40.0), ("portrait", portrait[:225], 480, 640, 40.0),
-        ("portrait", portrait[:169], 1080, 1920, 40.0), ("whole scene", scene, 640, 640, 40.0),
-        ("nothing", noise[:1, :1], 640, 640, 40.0), ("noise", noise, 640, 640, 40.0),
+        ("portrait", portrait, 640, 640, 40.0),
+        ("portrait", portrait[:225], 480, 640, 40.0),
+        ("portrait", portrait[:169], 1080, 1920, 40.0),
+        ("whole scene", scene, 640, 640, 40.0),
+        ("nothing", noise[:1, :1], 640, 640, 40.0),
+        ("noise", noise, 640, 640, 40.0),
         ("tiles of 20 px", portrait, 640, 640, 20.0),
     ):
         image = cv2.resize(source, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -51,8 +54,11 @@ def main() -> None:
         window = cut(image, tiles((height, width))[0])[None]
         network = clock(partial(finder.session.run, None, {"image": window}))
         numbers = statistics.median(whole), whole[0], whole[int(0.9 * RUNS)]
-        print(f"{name:14s} {width:4d}x{height:4d}" + "".join(f" {number:6.2f}" for number in numbers) +
-              f"   {statistics.median(network):6.2f} {network[0]:6.2f}")
+        print(
+            f"{name:14s} {width:4d}x{height:4d}"
+            + "".join(f" {number:6.2f}" for number in numbers)
+            + f"   {statistics.median(network):6.2f} {network[0]:6.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Draws docs/pictures/albedo.jpg: the albedo model that ships, over its chart and on the head, without any light.
 
-    python docs/make_albedo_sheet.py [MODEL] [PICTURE]
+python docs/make_albedo_sheet.py [MODEL] [PICTURE]
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ def sheet(model: albedo.AlbedoModel) -> np.ndarray:
                 cells.append(labelled(painter.head(code, SMALL), kind))
         rows.append(np.concatenate(cells, 1))
     caption = np.full((22, COLUMNS * SMALL, 3), PAPER, np.uint8)
-    cv2.putText(caption, "random faces, from light to dark", (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
+    cv2.putText(
+        caption, "random faces, from light to dark", (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA
+    )
     rows.append(caption)
     heads = [painter.head(code, SMALL) for code in tones(model, DRAWS)]
     for first in range(0, DRAWS, COLUMNS):

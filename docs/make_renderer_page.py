@@ -56,7 +56,10 @@ def lights(face: Face, topology: Topology) -> list[tuple[str, np.ndarray]]:
     glossy = Light(soft.harmonics, Highlight(torch.tensor([-350.0, 450, 100]), torch.tensor(22.0)))
     shiny = render(face, topology, eye, glossy, background=GREY)
     return [
-        ("spherical harmonics", finished(render(replace(face, specular=None), topology, eye, soft, background=GREY).image)),
+        (
+            "spherical harmonics",
+            finished(render(replace(face, specular=None), topology, eye, soft, background=GREY).image),
+        ),
         ("Phong, two lights", finished(render(face, topology, eye, lamps, background=GREY).image)),
         ("Blinn-Phong: both parts", finished(shiny.image)),
         ("... diffuse", finished(shiny.diffuse)),

@@ -53,7 +53,9 @@ def write_peer(folder):
     before = shape.vertices[:, 2].max() - 10  # something that is no skin, among it: a lens, a lock of hair
     vertices = np.concatenate([shape.vertices[order], [[-40, -40, before], [40, -40, before], [0, 40, before]]]) / 1000
     triangles = np.concatenate([place[shape.triangles], len(order) + np.array([[0, 1, 2]])])
-    lines = [f"v {x:.9f} {y:.9f} {z:.9f}" for x, y, z in vertices] + [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in triangles]
+    lines = [f"v {x:.9f} {y:.9f} {z:.9f}" for x, y, z in vertices] + [
+        f"f {a + 1} {b + 1} {c + 1}" for a, b, c in triangles
+    ]
     for item in first:
         (folder / "meshes" / f"{item.name}.obj").write_text("\n".join(lines) + "\n")
         np.savetxt(folder / "points" / f"{item.name}.txt", item.truth.points + 1)

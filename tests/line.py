@@ -39,7 +39,9 @@ class Line(Recipe):
         moments: Whether a third term ties the answers of all processes together.
     """
 
-    def __init__(self, terms=("error",), rates=("body", "head"), poison=-1, coupled=True, sick=None, moments=False) -> None:
+    def __init__(
+        self, terms=("error",), rates=("body", "head"), poison=-1, coupled=True, sick=None, moments=False
+    ) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.body = nn.Sequential(nn.Linear(3, 8), *([nn.BatchNorm1d(8), nn.Dropout(0.2)] if coupled else [nn.Tanh()]))
@@ -58,7 +60,9 @@ class Line(Recipe):
     def losses(self, batch, stage):
         answer = self.ask(lambda x: self.head(self.body(x)), batch["x"])
         self.calls += self.training
-        error = (answer - batch["y"]).square().mean() * (math.nan if self.training and self.calls == self.poison else 1.0)
+        error = (answer - batch["y"]).square().mean() * (
+            math.nan if self.training and self.calls == self.poison else 1.0
+        )
         return {"error": error} | ({"moments": standard_normal_moments(answer)} if self.moments else {})
 
     def dataset(self, stage):

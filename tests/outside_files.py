@@ -41,7 +41,12 @@ def face(vertices=12, modes=4, seed=0):
 def colors(vertices=12, modes=3, seed=1):
     """Colours: mean in [0, 1] and modes, in the same form."""
     parts = face(vertices, modes, seed)
-    return Parts(np.random.default_rng(seed).uniform(0.2, 0.9, (vertices, 3)), parts.basis, parts.deviations / 20, parts.triangles)
+    return Parts(
+        np.random.default_rng(seed).uniform(0.2, 0.9, (vertices, 3)),
+        parts.basis,
+        parts.deviations / 20,
+        parts.triangles,
+    )
 
 
 def mat_element(code, content, order):

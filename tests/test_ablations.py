@@ -121,7 +121,11 @@ def test_the_sheet_shows_the_first_seed_of_what_is_trained(tmp_path):
         place.mkdir(parents=True)
         (place / "done.json").write_text('{"train": {"command": [], "cpu": 1}}')
     found = ablations.recalls(config, experiment)
-    assert list(found) == ["linear", "base"] and found["base"].made.level == "base" and found["linear"].made.level == "final"
+    assert (
+        list(found) == ["linear", "base"]
+        and found["base"].made.level == "base"
+        and found["linear"].made.level == "final"
+    )
     assert found["base"].checkpoint == tmp_path / "base/seed-0/checkpoint.safetensors"
     assert found["base"].photos == 5 and str(found["base"].judge_weights) == "j.safetensors"
 

@@ -34,7 +34,9 @@ def made(seed=0):
 def test_a_code_of_zero_is_the_mean_in_linear_light():
     mean, _, gloss = maps()
     np.testing.assert_allclose(made().texture(np.zeros(COUNT)), color.linear_from_srgb(mean), atol=1e-6)
-    np.testing.assert_allclose(made().specular(np.zeros(COUNT)), np.repeat(gloss[..., None], 3, -1), atol=0.5 / 255 + 1e-6)
+    np.testing.assert_allclose(
+        made().specular(np.zeros(COUNT)), np.repeat(gloss[..., None], 3, -1), atol=0.5 / 255 + 1e-6
+    )
 
 
 def test_modes_come_back_within_half_a_step_of_their_own_scale():

@@ -174,7 +174,10 @@ def test_lids_of_shut_eyes_meet_and_open_ones_stay():
     expected = points.copy()
     expected[1, LID_RINGS["Left"], 1] = 3.0
     np.testing.assert_allclose(close_gaps(points), expected)
-    for side in ("Right", "Left"):  # the rings run along the lids together, and hold the points by which eyes are judged
+    for side in (
+        "Right",
+        "Left",
+    ):  # the rings run along the lids together, and hold the points by which eyes are judged
         assert [set(points) <= set(ring) for points, ring in zip(LID_POINTS[side], LID_RINGS[side])] == [True, True]
         pairs = set(zip(*LID_RINGS[side]))
         assert set(zip(LID_POINTS[side][0], LID_POINTS[side][1])) <= pairs

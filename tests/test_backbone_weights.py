@@ -44,7 +44,9 @@ def data(tmp_path_factory):
     for name in names:
         picture = np.kron(random.integers(0, 256, (16, 16, 3)), np.ones((16, 16, 1))).astype(np.uint8)
         cv2.imwrite(str(root / "photos/sfhq" / name), picture)
-    np.savez(root / "photos/sfhq.landmarks478.npz", name=np.array(names), points=np.stack([points] * 4).astype(np.float16))
+    np.savez(
+        root / "photos/sfhq.landmarks478.npz", name=np.array(names), points=np.stack([points] * 4).astype(np.float16)
+    )
     return root
 
 
@@ -88,7 +90,9 @@ def test_a_training_says_in_a_line_what_it_took_and_begins_there(data, published
         assert torch.equal(kept[f"weights.network.backbone.{ours}"], state[theirs])
 
 
-def test_a_resumed_run_needs_the_file_no_more_and_ends_with_the_same_weights(data, published, trained, tmp_path, capsys):
+def test_a_resumed_run_needs_the_file_no_more_and_ends_with_the_same_weights(
+    data, published, trained, tmp_path, capsys
+):
     run(data, tmp_path, backbone_weights=published, stop=1)
     capsys.readouterr()
     run(data, tmp_path, backbone_weights=tmp_path / "deleted.pth", stop=0)

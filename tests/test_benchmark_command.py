@@ -21,7 +21,9 @@ def test_a_smoke_run_without_data_says_so(toy_system, tmp_path, monkeypatch, cap
     from likeness.cli.benchmark import NEVER, Benchmark, benchmark
 
     monkeypatch.delenv("LIKENESS_DATA", raising=False)
-    config = Benchmark(output=tmp_path / "out", quick=True, threads=1, peer=(f"other={parts.write_peer(tmp_path / 'peer')[0]}",))
+    config = Benchmark(
+        output=tmp_path / "out", quick=True, threads=1, peer=(f"other={parts.write_peer(tmp_path / 'peer')[0]}",)
+    )
     assert benchmark(config, toy_system) == 0
     text = (tmp_path / "out" / "index.html").read_text()
     assert "LIKENESS_DATA names no folder" in text and "smoke run" in text
@@ -63,7 +65,9 @@ def data_folder(tmp_path):
     sets = {
         "landmarks_lfpw/images": [f"image_{k:04d}.png" for k in range(6)],
         "photos/sfhq": [f"{k:05d}.png" for k in range(20)],
-        "video_frames/frames": [f"{name}_{v}{f}.png" for name in ("Mary_Doe", "Jane_Roe", "Mo_Xu") for v in "01" for f in "01"],
+        "video_frames/frames": [
+            f"{name}_{v}{f}.png" for name in ("Mary_Doe", "Jane_Roe", "Mo_Xu") for v in "01" for f in "01"
+        ],
     }
     for folder, names in sets.items():
         (root / folder).mkdir(parents=True)
@@ -89,7 +93,10 @@ def test_photo_sets_keep_to_their_split(data_folder):
     assert missing[0].startswith("aflw2000_16")
     assert found["val"]["lfpw"] == ["lfpw-image_0000", "lfpw-image_0002", "lfpw-image_0004"]
     assert found["test"]["lfpw"] == ["lfpw-image_0001", "lfpw-image_0003", "lfpw-image_0005"]
-    assert found["val"]["sfhq"] == ["sfhq-00005", "sfhq-00015"] and found["test"]["sfhq"] == ["sfhq-00000", "sfhq-00010"]
+    assert found["val"]["sfhq"] == ["sfhq-00005", "sfhq-00015"] and found["test"]["sfhq"] == [
+        "sfhq-00000",
+        "sfhq-00010",
+    ]
     assert len(found["val"]["frames"]) == 8 and len(found["test"]["frames"]) == 4
     people = [item.person for chosen in sets for item in chosen.items if chosen.name == "frames"]
     assert set(people) == {"person 0"} and not any("Roe" in name for name in found["test"]["frames"])
@@ -191,7 +198,9 @@ def test_a_reconstruction_brings_texture_and_drawing(toy_system, photo):
     image = photo((160, 120, 90))
     face = one_face(image, Detection((115, 75, 205, 165), 0.0, 0.9), toy_system)
     answer = answer_of(face)
-    assert answer.neutral.in_mm and answer.texture().dtype == np.uint8 and len(answer.codes) == len(face.codes["identity"])
+    assert (
+        answer.neutral.in_mm and answer.texture().dtype == np.uint8 and len(answer.codes) == len(face.codes["identity"])
+    )
     drawing = answer.drawing()
     assert drawing.image.shape == image.shape and 0.02 < drawing.covered.mean() < 0.9
     np.testing.assert_allclose(255 * drawing.image[:3], image[:3], atol=1)

@@ -37,7 +37,9 @@ def test_a_worse_face_scores_worse(head, pictures):
     for share in (1.0, 0.5, 0.0, -0.5):
         shift = (1 - share) * 4.0
         points = item.truth.points + shift
-        turned = replace(item.truth.view, rotation=from_axis_angle(np.array([0, 0.1 * (1 - share), 0])) @ item.truth.view.rotation)
+        turned = replace(
+            item.truth.view, rotation=from_axis_angle(np.array([0, 0.1 * (1 - share), 0])) @ item.truth.view.rotation
+        )
         rows.append(measured(item, Answer(None, points, None, turned)))
     skin = heads.Skin(np.full((8, 8, 3), 0.5, np.float32), "")
     person = heads.draw_person(head, skin, np.random.default_rng((heads.SEEDS["val"], 0)))
@@ -92,10 +94,14 @@ def test_people_are_told_apart_by_their_shapes(head):
     assert all(row["apart"] == 1.0 and row["spread"] == pytest.approx(0, abs=1e-9) for row in found)
     same = together.shape_numbers([sure[0]] * 12, people)
     assert all(row["apart"] == 0.5 for row in same)
-    noisy = [replace(shape, vertices=shape.vertices + 0.2 * random.standard_normal(shape.vertices.shape)) for shape in sure]
+    noisy = [
+        replace(shape, vertices=shape.vertices + 0.2 * random.standard_normal(shape.vertices.shape)) for shape in sure
+    ]
     spread = np.sqrt(np.mean([row["spread"] ** 2 for row in together.shape_numbers(noisy, people)]))
     assert spread == pytest.approx(0.2 * math.sqrt(3), rel=0.05)
-    rough = [replace(shape, vertices=shape.vertices + 4 * random.standard_normal(shape.vertices.shape)) for shape in sure]
+    rough = [
+        replace(shape, vertices=shape.vertices + 4 * random.standard_normal(shape.vertices.shape)) for shape in sure
+    ]
     rows = together.shape_numbers(rough, people, most=10**6)
     used = np.unique(rough[0].triangles)
     points = [similarity(shape.vertices[used], rough[0].vertices[used]).apply(shape.vertices[used]) for shape in rough]

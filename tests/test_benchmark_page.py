@@ -106,7 +106,9 @@ def test_a_slow_method_is_compared_on_its_own_pictures(pictures):
 
 def test_a_mesh_that_reaches_too_little_is_marked(pictures):
     """A tiny crop has little to be wrong in: its shape is starred wherever it stands, its coverage is not."""
-    chosen = as_set(pictures, lambda item, answer: {"shape": 0.5, "cover": float(answer.points[0, 0])}, ("shape", "ratio", "cover"))
+    chosen = as_set(
+        pictures, lambda item, answer: {"shape": 0.5, "cover": float(answer.points[0, 0])}, ("shape", "ratio", "cover")
+    )
     sizes = {"crop": measure.COVER - 1, "whole": measure.COVER + 1, measure.BASE: 99.0}
     methods = [
         Method(name, lambda item, size=size: Answer(points=np.full((68, 2), size)), "") for name, size in sizes.items()

@@ -69,9 +69,18 @@ def layouts(vertices, triangles, colours):
     deca = ["mtllib {0}.mtl", "", *(f"v {a} {b} {c}" for a, b, c in vertices / 1000), "vt 0.5 0.5", "vt 0.25 0.75", "vt 1 0",
             "usemtl FaceTexture", *(f"f {a + 1}/1 {b + 1}/2 {c + 1}/3" for a, b, c in triangles)]  # fmt: skip
     deep = ["# https://github.com/mikedh/trimesh"]
-    deep += [f"v {a:.8f} {b:.8f} {c:.8f} {r:.8f} {g:.8f} {k:.8f}" for (a, b, c), (r, g, k) in zip(vertices / 100, colours)]
+    deep += [
+        f"v {a:.8f} {b:.8f} {c:.8f} {r:.8f} {g:.8f} {k:.8f}" for (a, b, c), (r, g, k) in zip(vertices / 100, colours)
+    ]
     deep += [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in triangles]
-    eos = ["mtllib out.mtl", *(f"v {a} {b} {c} " for a, b, c in vertices), "vt 0 1", "vt 1 1", "vt 1 0", "usemtl FaceTexture"]
+    eos = [
+        "mtllib out.mtl",
+        *(f"v {a} {b} {c} " for a, b, c in vertices),
+        "vt 0 1",
+        "vt 1 1",
+        "vt 1 0",
+        "usemtl FaceTexture",
+    ]
     eos += [f"f {a + 1}/1 {b + 1}/2 {c + 1}/3" for a, b, c in triangles]
     return {
         "3DDFA_V2": ("{0}_obj.obj", lines), "3DDFA_V2 as PLY": ("{0}_ply.ply", ply), "DECA": ("{0}/{0}.obj", deca),

@@ -78,7 +78,10 @@ def test_a_scan_is_seen_from_all_sides():
     """A large ball, one half of its chart red and the other blue: views from the left show more of the one."""
     rows, columns = 80, 81
     polar, around = np.meshgrid(np.linspace(0, np.pi, rows), np.linspace(0, 2 * np.pi, columns), indexing="ij")
-    ball = np.stack([np.sin(polar) * np.sin(around), np.cos(polar), np.sin(polar) * np.cos(around)], -1).reshape(-1, 3) * 90
+    ball = (
+        np.stack([np.sin(polar) * np.sin(around), np.cos(polar), np.sin(polar) * np.cos(around)], -1).reshape(-1, 3)
+        * 90
+    )
     grid = np.arange(rows * columns).reshape(rows, columns)
     a, b, c, d = grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]
     triangles = np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in ((a, b, c), (a, c, d))]).astype(np.int32)
@@ -134,7 +137,9 @@ def test_typology_angle_of_known_colours():
     """L*a*b* of sRGB (200, 150, 120) is (66.0, 15.7, 23.4) by colorimetry's tables: arctan(16.0 / 23.4)."""
     srgb = np.array([[[200, 150, 120]]], np.uint8)
     assert typology_angle(color.decode(srgb)[0]) == pytest.approx(34.4, abs=0.6)
-    tones = [typology_angle(color.linear_from_srgb(red * np.array([[1, 0.8, 0.65]]))) for red in (0.25, 0.5, 0.75, 0.95)]
+    tones = [
+        typology_angle(color.linear_from_srgb(red * np.array([[1, 0.8, 0.65]]))) for red in (0.25, 0.5, 0.75, 0.95)
+    ]
     assert tones == sorted(tones)
 
 

@@ -120,7 +120,9 @@ def test_a_recogniser_speaks_in_the_run(pictures):
     chosen = as_set(pictures[:4], lambda item, answer: {"shape": 1.0}, ("shape", "alike", "found"))
     vectors = {item.name: np.eye(2)[k // 2] for k, item in enumerate(pictures[:4])}
     recogniser = measure.Recogniser(vectors, {"drawn": vectors})
-    result = measure.run([chosen], [Method(name, lambda item: Answer(), "") for name in ("drawn", "other")], recogniser=recogniser)
+    result = measure.run(
+        [chosen], [Method(name, lambda item: Answer(), "") for name in ("drawn", "other")], recogniser=recogniser
+    )
     numbers = {row.method: row.numbers for row in result.rows if row.kind == "all"}
     assert numbers["drawn"]["alike"].value == 1 and numbers["drawn"]["found"].value == 100
     assert set(numbers["other"]) == {"shape"}

@@ -24,7 +24,9 @@ def face():
 def texture():
     """Random tones of skin-like brightness, with some detail."""
     rng = np.random.default_rng(0)
-    tones = cv2.resize(rng.uniform(90, 220, (24, 24, 3)).astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+    tones = cv2.resize(
+        rng.uniform(90, 220, (24, 24, 3)).astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC
+    )
     return np.clip(tones, 0, 255).astype(np.uint8)
 
 
@@ -112,7 +114,9 @@ def test_both_sides_missing_is_one_line():
     def known(name, facing):
         return Region(name, 0.1, 0.1, 0.1, facing, 1.0, None)
 
-    assert advice((known("side_left", 0.1), known("side_right", 0.2))) == ("add a view from your left and one from your right",)
+    assert advice((known("side_left", 0.1), known("side_right", 0.2))) == (
+        "add a view from your left and one from your right",
+    )
     assert advice((known("side_left", 0.9), known("side_right", 0.2))) == ("add a view from your right",)
 
 

@@ -73,7 +73,9 @@ def test_the_five_points_lie_where_the_network_wants_them():
     turn, distance = place.poses(6, generator())
     view = place.view(face, turn, distance)
     five = five_points(toy.head().topology("base"))
-    corners = (face.vertices[:, torch.as_tensor(five.vertices).long()] * torch.as_tensor(five.weights)[..., None]).sum(-2)
+    corners = (face.vertices[:, torch.as_tensor(five.vertices).long()] * torch.as_tensor(five.weights)[..., None]).sum(
+        -2
+    )
     seen = project(corners, view)
     still = photo_from_crop(seen, place.template)  # nothing is left to align
     torch.testing.assert_close(still, torch.eye(2, 3).expand(6, 2, 3), atol=2e-3, rtol=0)
@@ -155,4 +157,6 @@ def test_colours_of_others_are_decoded_as_numpy_does(encoding):
     code = random.standard_normal((2, 3, 4)).astype(np.float32)
     found = ColorDecoder(colors).diffuse(torch.from_numpy(code))
     np.testing.assert_allclose(found, colors.decode(code), atol=1e-6)
-    assert torch.autograd.gradcheck(ColorDecoder(colors).double().diffuse, torch.zeros(1, 4, dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(
+        ColorDecoder(colors).double().diffuse, torch.zeros(1, 4, dtype=torch.float64, requires_grad=True)
+    )

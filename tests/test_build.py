@@ -90,7 +90,9 @@ def toy_as_ict(shift: float) -> ict.IctModel:
     faces = head.topology("dense").faces
     used, faces = np.unique(faces[(faces < skin.stop).all(1)], return_inverse=True)
     faces, identity = faces.reshape(-1, 4), identity[:, used]
-    return ict.IctModel(shapes[0][used] + [0, 0, shift], identity, shapes[2][:, used], faces, np.zeros((0, 2)), np.zeros((0, 4)))
+    return ict.IctModel(
+        shapes[0][used] + [0, 0, shift], identity, shapes[2][:, used], faces, np.zeros((0, 2)), np.zeros((0, 4))
+    )
 
 
 def test_distances_are_zero_to_itself_and_at_most_a_shift():

@@ -58,7 +58,9 @@ def test_faces_are_oriented_and_parts_are_apart(model, level):
     assert (face_normals(vertices, skin)[:, 2] > 0).mean() > 0.9
     for name in ("eye_left", "eye_right"):
         start = topology.parts[name].start
-        ball = topology.triangles[((topology.triangles >= start) & (topology.triangles < start + model.layout.ball)).all(1)]
+        ball = topology.triangles[
+            ((topology.triangles >= start) & (topology.triangles < start + model.layout.ball)).all(1)
+        ]
         outwards = vertices[ball].mean(1) - vertices[start : start + model.layout.ball].mean(0)
         assert (face_normals(vertices, ball) * outwards).sum(1).min() > 0
     assert topology.uv.min() >= 0 and topology.uv.max() <= 1
@@ -97,7 +99,9 @@ def test_landmarks_regions_and_contour_lie_on_the_surface(model, level):
         np.testing.assert_allclose(points.weights.sum(1), 1, atol=1e-5)
         assert points.weights.min() > -1e-5
     base = model.topology("base").landmarks["68"].points(model.mean)
-    np.testing.assert_allclose(topology.landmarks["68"].points(vertices), base, atol=0.5 if len(model.identity) > 6 else 3)
+    np.testing.assert_allclose(
+        topology.landmarks["68"].points(vertices), base, atol=0.5 if len(model.identity) > 6 else 3
+    )
     few = topology.landmarks["5"].points(vertices)
     assert few[0, 0] < 0 < few[1, 0] and few[3, 0] < 0 < few[4, 0] and few[2, 2] == few[:, 2].max()
     assert set(topology.regions) == set(regions.NAMES)

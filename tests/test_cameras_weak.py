@@ -36,7 +36,9 @@ def test_both_cameras_agree_in_the_plane_they_share_and_far_away_everywhere(batc
     turned = rotation.from_sixd(random(4, *batch, 6))
     for distance, tolerance in ((500.0, None), (5e6, 1e-2)):
         translation = np.broadcast_to([7.0, -9.0, -distance], (*batch, 3))
-        view = View(turned, translation, np.full(batch, 2 * distance), np.broadcast_to([64.0, 60.0], (*batch, 2)), (128, 120))
+        view = View(
+            turned, translation, np.full(batch, 2 * distance), np.broadcast_to([64.0, 60.0], (*batch, 2)), (128, 120)
+        )
         flat = 60 * random(5, *batch, 7, 3)
         flat[..., 2] = 0  # the plane through the model's origin, at right angles to the view
         inside = flat @ turned  # camera = model @ turned.T

@@ -15,7 +15,9 @@ ROOT = Path(likeness.__file__).parent
 
 def test_every_file_of_numbers_is_listed():
     listed = {shipped.file for shipped in catalogue.SHIPPED.values()}
-    found = {str(p.relative_to(ROOT)) for ending in ("safetensors", "onnx", "npz", "npy") for p in ROOT.rglob(f"*.{ending}")}
+    found = {
+        str(p.relative_to(ROOT)) for ending in ("safetensors", "onnx", "npz", "npy") for p in ROOT.rglob(f"*.{ending}")
+    }
     assert found <= listed
     assert catalogue.SHIPPED["face model"].path().is_file()
 

@@ -17,7 +17,11 @@ from likeness.errors import AssetError
 from likeness.train import checkpoint
 from likeness.train.loop import CHECKPOINT, LOG, train
 
-TENSORS = {"weights.a": torch.arange(6.0).reshape(2, 3), "weights.flag": torch.tensor(True), "weights.none": torch.zeros(0, 3)}
+TENSORS = {
+    "weights.a": torch.arange(6.0).reshape(2, 3),
+    "weights.flag": torch.tensor(True),
+    "weights.none": torch.zeros(0, 3),
+}
 
 
 def damage(path, kind):
@@ -53,8 +57,11 @@ def test_damage_is_one_clear_error(tmp_path, kind):
 def test_what_was_written_comes_back_and_the_one_before_stays(tmp_path):
     path = tmp_path / CHECKPOINT
     for step in (1, 2, 3):
-        checkpoint.save(path, {name: tensor + step if tensor.dtype == torch.float32 else tensor
-                               for name, tensor in TENSORS.items()}, {"step": step})
+        checkpoint.save(
+            path,
+            {name: tensor + step if tensor.dtype == torch.float32 else tensor for name, tensor in TENSORS.items()},
+            {"step": step},
+        )
     for place, step in ((path, 3), (checkpoint.previous(path), 2)):
         tensors, state = checkpoint.load(place)
         assert state == {"step": step} and torch.equal(tensors["weights.a"], TENSORS["weights.a"] + step)
@@ -111,7 +118,13 @@ def test_killed_between_any_two_acts_of_saving_a_whole_one_is_left(tmp_path, mon
         raise OSError("no links here")
 
     checkpoint.save(path, TENSORS, {"step": 1})
-    for owner, name in ((os, "replace"), (os, "link"), (Path, "unlink"), (checkpoint.shutil, "copyfile"), (checkpoint, "save_file")):
+    for owner, name in (
+        (os, "replace"),
+        (os, "link"),
+        (Path, "unlink"),
+        (checkpoint.shutil, "copyfile"),
+        (checkpoint, "save_file"),
+    ):
         monkeypatch.setattr(owner, name, mortal(refuse if name == "link" and not links else getattr(owner, name)))
     for allowed in range(8):
         budget[0] = allowed

@@ -78,7 +78,9 @@ def test_time_is_over_in_the_middle_and_the_next_call_goes_on(tmp_path):
 
 def test_a_command_that_does_not_listen_is_killed(tmp_path, monkeypatch):
     monkeypatch.setattr(children, "PATIENCE", 0.5)
-    code = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    code = (
+        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
     begin = time.monotonic()
     assert run([Task("deaf", tmp_path, (call("wait", code),))], seconds=1.5) == {"deaf": "stopped in wait"}
     assert time.monotonic() - begin < 10

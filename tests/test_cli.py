@@ -123,14 +123,14 @@ def bad_photos(shoot, tmp_path):
     whole = shoot("whole.jpg", (80, 100, 60)).read_bytes()
     (tmp_path / "whole.jpg").unlink()
     (tmp_path / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
-    shoot("nobody \"ü\".png")
+    shoot('nobody "ü".png')
     return {
         "missing.jpg": 3,
         "not a picture.jpg": 3,
         "empty.jpg": 3,
         "one pixel.png": 3,
         "truncated.jpg": 3,
-        "nobody \"ü\".png": 4,
+        'nobody "ü".png': 4,
     }
 
 

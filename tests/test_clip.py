@@ -32,7 +32,11 @@ def bases():
 def surface(identity, expression):
     """Dense landmarks (F, 478, 3) mm, model frame."""
     known = bases()
-    return known.mean + np.einsum("k,knc->nc", identity, known.identity) + np.einsum("fk,knc->fnc", expression, known.expression)
+    return (
+        known.mean
+        + np.einsum("k,knc->nc", identity, known.identity)
+        + np.einsum("fk,knc->fnc", expression, known.expression)
+    )
 
 
 @cache
@@ -59,7 +63,9 @@ def scene(frames=75, seed=2):
 def measure(fitted, config=None):
     played, identity, _ = scene()
     found, true = surface(fitted.identity, fitted.expression), surface(identity, played.expression)
-    return movement.against_truth(found, true, fitted.rotation, played.rotation, played.rest, played.blinks, played.closures)
+    return movement.against_truth(
+        found, true, fitted.rotation, played.rotation, played.rest, played.blinks, played.closures
+    )
 
 
 @cache
@@ -121,7 +127,9 @@ def test_short_gaps_are_filled_and_marked():
     np.testing.assert_array_equal(fitted.frame, np.arange(75))
     np.testing.assert_array_equal(np.flatnonzero(~fitted.seen), missing)
     whole = solved()
-    turned = np.degrees(np.linalg.norm(axis_angle(fitted.rotation[missing] @ whole.rotation[missing].swapaxes(1, 2)), axis=-1))
+    turned = np.degrees(
+        np.linalg.norm(axis_angle(fitted.rotation[missing] @ whole.rotation[missing].swapaxes(1, 2)), axis=-1)
+    )
     assert turned.max() < 4 and np.abs(fitted.translation[missing, :2] - whole.translation[missing, :2]).max() < 6
 
 
@@ -173,7 +181,9 @@ def test_key_frames_are_sharp_and_from_all_sides():
 def test_a_camera_through_the_middle_sees_the_same_face(offset):
     rng = np.random.default_rng(0)
     middle = np.array([320.0, 240.0])
-    view = View(from_axis_angle(rng.normal(0, 0.2, 3)), np.array([3.0, -2, -800]), np.float64(FOCAL), middle + offset, SIZE)
+    view = View(
+        from_axis_angle(rng.normal(0, 0.2, 3)), np.array([3.0, -2, -800]), np.float64(FOCAL), middle + offset, SIZE
+    )
     other = clip.toward(view, middle)
     points = rng.uniform(-80, 80, (50, 3))
     before, after = project(points, view), project(points, other)

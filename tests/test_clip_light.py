@@ -31,7 +31,9 @@ def example(light, code, yaw=0.0):
     view = View(turn, np.array([40.0, -20, -800]), np.float64(560.0), np.array([120.0, 120.0]), (size, size))
     identity, expression = 0.5 * np.sin(np.arange(100.0)).astype(np.float32), np.zeros(51, np.float32)
     expression[17] = 0.3
-    scene = scene_of(identity[None], expression[None], [view], torch.zeros(1, dtype=torch.long), surface().albedos, size)
+    scene = scene_of(
+        identity[None], expression[None], [view], torch.zeros(1, dtype=torch.long), surface().albedos, size
+    )
     known = (torch.as_tensor(values, dtype=torch.float32)[None] for values in (light, code))
     scene = replace(scene, **dict(zip(("light", "albedo"), known)))
     picture, _ = drawn(surface(), scene, np.full((size, size, 3), 0.3, np.float32))

@@ -28,7 +28,9 @@ def test_distances_are_the_smallest_over_all_triangles(spread):
     np.testing.assert_allclose(found.distances, everywhere(points, vertices, triangles), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(found.barycentric.sum(1), 1, atol=1e-12)
     assert found.barycentric.min() >= -1e-12
-    np.testing.assert_allclose(found.points, np.einsum("nk,nkc->nc", found.barycentric, vertices[triangles[found.triangle]]))
+    np.testing.assert_allclose(
+        found.points, np.einsum("nk,nkc->nc", found.barycentric, vertices[triangles[found.triangle]])
+    )
 
 
 def test_points_of_the_surface_land_on_themselves():

@@ -19,7 +19,9 @@ def target(unit="standard deviation"):
     """A model with 40 vertices, 8 identity and 4 expression modes."""
     random = np.random.default_rng(0)
     mean = random.uniform(-1, 1, (40, 3)) * [60, 90, 50]
-    return OutsideModel("b", "", mean, 3 * random.normal(size=(8, 40, 3)), 5 * random.normal(size=(4, 40, 3)), FACES, unit)
+    return OutsideModel(
+        "b", "", mean, 3 * random.normal(size=(8, 40, 3)), 5 * random.normal(size=(4, 40, 3)), FACES, unit
+    )
 
 
 def spanned(model, keep=slice(None)):
@@ -51,7 +53,10 @@ def test_another_frame_changes_nothing():
     source, mix, shift, moves = spanned(model)
     turn = from_axis_angle(np.array([0.2, -0.1, 0.3]))
     turned = replace(
-        source, mean=source.mean @ turn.T + [5, -200, 30], identity=source.identity @ turn.T, expression=source.expression @ turn.T
+        source,
+        mean=source.mean @ turn.T + [5, -200, 30],
+        identity=source.identity @ turn.T,
+        expression=source.expression @ turn.T,
     )
     identity, expression = np.linspace(-1, 1, 5), np.array([0.5, 1, -0.3])
     found = conversion.convert(identity, expression, turned, model, conversion.same_vertices(turned, model), sigma=1e-4)
@@ -63,9 +68,13 @@ def test_another_frame_changes_nothing():
 def test_a_crop_is_enough_and_its_vertices_may_be_in_any_order():
     model = target()
     crop = np.random.default_rng(3).permutation(40)[:25]
-    small = replace(model, mean=model.mean[crop], identity=model.identity[:, crop], expression=model.expression[:, crop])
+    small = replace(
+        model, mean=model.mean[crop], identity=model.identity[:, crop], expression=model.expression[:, crop]
+    )
     code = np.linspace(-2, 2, 8)
-    found = conversion.convert(code, np.zeros(4), model, small, conversion.same_vertices(model, small, crop), sigma=1e-4)
+    found = conversion.convert(
+        code, np.zeros(4), model, small, conversion.same_vertices(model, small, crop), sigma=1e-4
+    )
     np.testing.assert_allclose(found.identity, code, atol=1e-5)
 
 
@@ -75,7 +84,9 @@ def test_what_the_target_cannot_make_is_told_in_millimetres():
     bump = np.zeros((1, 40, 3))
     bump[0, 7, 2] = 6.0
     source = replace(source, identity=np.concatenate([source.identity, bump]))
-    found = conversion.convert(np.append(np.zeros(5), 1.0), np.zeros(3), source, model, conversion.same_vertices(source, model))
+    found = conversion.convert(
+        np.append(np.zeros(5), 1.0), np.zeros(3), source, model, conversion.same_vertices(source, model)
+    )
     assert 1 < found.error[7] <= 6 and found.error.argmax() == 7
 
 
@@ -94,7 +105,9 @@ def test_blendshape_weights_stay_between_nothing_and_all():
     wanted = np.array([0.4, 0.1, 0, 0.25])
     found = conversion.convert(np.zeros(8), wanted, source, model, conversion.same_vertices(source, model), sigma=1e-3)
     np.testing.assert_allclose(found.expression, 2 * wanted, atol=1e-4)
-    found = conversion.convert(np.zeros(8), np.array([0.9, 0, -0.2, 0]), source, model, conversion.same_vertices(source, model))
+    found = conversion.convert(
+        np.zeros(8), np.array([0.9, 0, -0.2, 0]), source, model, conversion.same_vertices(source, model)
+    )
     assert found.expression.min() >= 0 and found.expression.max() <= 1 and found.expression[0] == 1 and found.rms > 1
 
 

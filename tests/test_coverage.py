@@ -151,7 +151,9 @@ def test_corners_that_touch_are_two_regions(side):
     (first, a), (second, b) = (fan(square) for square in squares)
     points, triangles = np.vstack([first, second]), np.vstack([a, b + len(first)])
     shares, _ = covered(points, triangles)
-    middle = drawn(points, triangles).numpy()[19:21, 19:21] if side > 0 else drawn(points, triangles).numpy()[19:21, 20:22]
+    middle = (
+        drawn(points, triangles).numpy()[19:21, 19:21] if side > 0 else drawn(points, triangles).numpy()[19:21, 20:22]
+    )
     assert (middle >= 0).sum() == 2 and (middle[0, 0] >= 0) == (middle[1, 1] >= 0)
     assert shares.sum() == pytest.approx(11.9 * 12.0 + 12.9 * 12.8, abs=1)
     assert np.abs(shares - supersampled(points, triangles, np.ones(len(triangles), bool))).max() < 0.25

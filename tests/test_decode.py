@@ -54,7 +54,14 @@ def test_decoded_in_onnx_as_in_torch_and_numpy(decoder):
     seen = project_with_depth(vertices.astype(np.float64), view)
     np.testing.assert_allclose(found.points, seen[:, :2], atol=1e-2)
     np.testing.assert_allclose(found.depth, seen[:, 2], atol=1e-2)
-    arguments = [*codes.values(), view.rotation, view.translation, view.focal, view.principal, *half_shapes(model).values()]
+    arguments = [
+        *codes.values(),
+        view.rotation,
+        view.translation,
+        view.focal,
+        view.principal,
+        *half_shapes(model).values(),
+    ]
     with torch.no_grad():
         torch_vertices, torch_normals, *_ = TorchDecoder(model, decoder.level)(
             *(torch.as_tensor(np.asarray(value, np.float32)) for value in arguments)

@@ -92,8 +92,10 @@ def test_tiles_show_every_wanted_face_whole_and_large_enough(size, min_face):
         side = math.exp(random.uniform(math.log(smallest), math.log(min(size))))
         x, y = random.uniform(side / 2, size[1] - side / 2), random.uniform(side / 2, size[0] - side / 2)
         seen = [
-            tile for tile in found
-            if side * tile.scale >= SMALLEST * 0.99 and all(
+            tile
+            for tile in found
+            if side * tile.scale >= SMALLEST * 0.99
+            and all(
                 low - 1 <= (c - side / 2) * tile.scale and (c + side / 2) * tile.scale <= low + length + 1
                 for c, low, length in ((x, tile.corner[0], tile.size[1]), (y, tile.corner[1], tile.size[0]))
             )
@@ -113,9 +115,14 @@ def test_tiles_of_any_size_can_be_cut(size):
 def test_fine_tile_shows_the_right_place():
     image = np.zeros((900, 1200, 3), np.uint8)
     cv2.circle(image, (803, 407), 25, (255, 255, 255), -1)
-    tile = next(t for t in tiles(image.shape[:2], 20.0)[1:]
-                if t.corner[0] < 770 * t.scale and 840 * t.scale < t.corner[0] + t.size[1]
-                and t.corner[1] < 370 * t.scale and 440 * t.scale < t.corner[1] + t.size[0])
+    tile = next(
+        t
+        for t in tiles(image.shape[:2], 20.0)[1:]
+        if t.corner[0] < 770 * t.scale
+        and 840 * t.scale < t.corner[0] + t.size[1]
+        and t.corner[1] < 370 * t.scale
+        and 440 * t.scale < t.corner[1] + t.size[0]
+    )
     rows, columns = np.nonzero(cut(image, tile)[..., 0] > 127)
     middle = (np.array([columns.mean(), rows.mean()]) + 0.5 + tile.corner) / tile.scale
     assert middle == pytest.approx([803.5, 407.5], abs=0.6)
@@ -165,12 +172,18 @@ def test_detection_center_and_side():
 
 
 def test_missing_damaged_and_other_models_are_one_clear_line_each(tmp_path):
-    missing, damaged, other = tmp_path / "nothing.onnx", tmp_path / "damaged.onnx", detect.MODEL.with_name("regressor.onnx")
+    missing, damaged, other = (
+        tmp_path / "nothing.onnx",
+        tmp_path / "damaged.onnx",
+        detect.MODEL.with_name("regressor.onnx"),
+    )
     damaged.write_bytes(detect.MODEL.read_bytes()[:5000])
     for path, words in ((missing, "no such file"), (damaged, "damaged"), (other, "another graph")):
         with pytest.raises(AssetError) as error:
             detect.Finder(path)
-        assert str(error.value).startswith(f"{path}: {words}") and str(error.value).endswith("; a face finder is needed")
+        assert str(error.value).startswith(f"{path}: {words}") and str(error.value).endswith(
+            "; a face finder is needed"
+        )
 
 
 astronaut = pytest.importorskip("skimage.data", reason="scikit-image comes with [demo]").astronaut

@@ -62,7 +62,12 @@ def test_vectors_are_those_of_the_aligned_faces(album, weights):
     code, out = _run(album, weights)
     found = read_embeddings(out)
     assert code == 0
-    assert list(found.names) == ["ada/v.1", "ada/v.2", "bo.b/v.1", "bo.b/v.2"] and list(found.people) == ["ada", "ada", "bo.b", "bo.b"]
+    assert list(found.names) == ["ada/v.1", "ada/v.2", "bo.b/v.1", "bo.b/v.2"] and list(found.people) == [
+        "ada",
+        "ada",
+        "bo.b",
+        "bo.b",
+    ]
     network = small.load(weights)
     for row, seed in enumerate((1, 2, 3, 4)):
         image = torch.from_numpy(color.decode(_picture(seed)))[None]
@@ -83,7 +88,10 @@ def test_the_benchmark_and_the_identity_protocol_read_the_file(album, weights):
     out.rename(album.parent / "bench" / "photos.npz")
     found = read_recogniser(album.parent / "bench")
     assert set(found.photos) == {"v.1", "v.2"}
-    assert evaluate_identity(EvaluateIdentity(album.parent / "bench", album.parent / "bench", album.parent / "report")) == 0
+    assert (
+        evaluate_identity(EvaluateIdentity(album.parent / "bench", album.parent / "bench", album.parent / "report"))
+        == 0
+    )
     table = (album.parent / "report" / "scores.csv").read_text().splitlines()
     assert len(table) == 3 and "similarity" in table[0]
 
@@ -131,7 +139,9 @@ def test_the_largest_face_counts(monkeypatch):
     dense = np.random.default_rng(0).normal(size=(478, 2)).astype(np.float32)
     seen = []
     monkeypatch.setattr(detect, "find_faces", lambda image, min_face: faces)
-    monkeypatch.setattr(landmarks, "shipped", lambda: lambda image, face: seen.append(face) or SimpleNamespace(points=dense))
+    monkeypatch.setattr(
+        landmarks, "shipped", lambda: lambda image, face: seen.append(face) or SimpleNamespace(points=dense)
+    )
     np.testing.assert_allclose(command.found_points(np.zeros((60, 60, 3), np.uint8), 40.0), templates.five(dense))
     assert seen == [faces[1]]
 

@@ -15,7 +15,10 @@ def test_tables_join_in_one_file(tmp_path, capsys):
     output = tmp_path / "numbers" / "all.json"
     evaluate.show("first", {"a": {"mm": 1.25}, "b": {"mm": 2.0}}, output)
     evaluate.show("second", {"a": {"%": 3.0}}, output)
-    assert json.loads(output.read_text()) == {"first": {"a": {"mm": 1.25}, "b": {"mm": 2.0}}, "second": {"a": {"%": 3.0}}}
+    assert json.loads(output.read_text()) == {
+        "first": {"a": {"mm": 1.25}, "b": {"mm": 2.0}},
+        "second": {"a": {"%": 3.0}},
+    }
     assert "1.25" in capsys.readouterr().out
 
 
@@ -30,7 +33,9 @@ def test_decoding_the_teachers_codes_gives_its_landmarks():
     with np.load(Path(os.environ["LIKENESS_DATA"]) / "photos/stylegan.landmarks478.npz") as file:
         points = file["points"][:2].astype(np.float32)
     fits = bench.fitted(points)[0]
-    view = evaluate.View(*(getattr(fits, k)[0].numpy() for k in ("rotation", "translation", "focal", "principal")), (256, 256))
+    view = evaluate.View(
+        *(getattr(fits, k)[0].numpy() for k in ("rotation", "translation", "focal", "principal")), (256, 256)
+    )
     codes = {"identity": fits.identity[0].numpy(), "expression": fits.expression[0].numpy()}
     np.testing.assert_allclose(bench.decode(codes, view), fits.points[0].numpy(), atol=0.05)
     still = bench.fitted(points, moving=False)[0]
@@ -61,7 +66,11 @@ def test_spreads_are_measured_against_photos_and_renders(tmp_path, monkeypatch, 
             state["renders"] = paths
             turned = from_euler(*(np.float64(angle) for angle in (0.7, 0, 0)))
             view = {"rotation": turned[None], "translation": np.array([[0, 0, -900.0]]), "focal": np.array([450.0])}
-            self.targets = view | {"principal": np.full((1, 2), 80.0), "identity": np.zeros((1, 100)), "expression": np.zeros((1, 51))}
+            self.targets = view | {
+                "principal": np.full((1, 2), 80.0),
+                "identity": np.zeros((1, 100)),
+                "expression": np.zeros((1, 51)),
+            }
             self.images = np.zeros((1, 160, 160, 3), np.uint8)
 
         def __len__(self):

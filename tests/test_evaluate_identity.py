@@ -76,7 +76,9 @@ def test_scores_get_worse_when_renderings_look_less_like_their_photos():
 
 
 def test_the_share_of_strangers_that_are_less_like():
-    photos = Embeddings(np.array(["a", "b", "c", "a2"]), np.array(["A", "B", "C", "A"]), np.array([[1, 0], [0, 1], [1, 1], [1, 0.1]]))
+    photos = Embeddings(
+        np.array(["a", "b", "c", "a2"]), np.array(["A", "B", "C", "A"]), np.array([[1, 0], [0, 1], [1, 1], [1, 0.1]])
+    )
     own = Embeddings(np.array(["a"]), np.array(["A"]), np.array([[1.0, 0.9]]))
     assert nearer_than_strangers(own, photos) == [0.5]  # c is more like it, b is less; a2 is no stranger
     same = Embeddings(np.array(["b", "lost"]), np.array(["B", "B"]), np.array([[1.0, 1.0], [1, 1]]))

@@ -58,7 +58,9 @@ def test_the_map_learns_another_definition_and_turns_with_the_face(faces):
     after = measure.sparse(mapping.apply(faces, fold), truth, [0, 8]).faces.mean()
     assert after < 0.35 * before  # 20 faces of pure noise for 468 weights
     upright = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]])
-    np.testing.assert_allclose(mapping.apply(faces @ upright.T, fold), mapping.apply(faces, fold) @ upright[:2, :2].T, atol=1e-9)
+    np.testing.assert_allclose(
+        mapping.apply(faces @ upright.T, fold), mapping.apply(faces, fold) @ upright[:2, :2].T, atol=1e-9
+    )
 
 
 def test_no_photo_is_mapped_by_weights_that_saw_it(faces):

@@ -27,7 +27,9 @@ def test_distances_by_hand():
     found = spread(np.array([[0.0, 0], [3, 4], [10, 0], [10, 2]]), sets, apart=True)
     assert found.within == pytest.approx(np.sqrt((25 + 4) / 2)) and found.pairs == 2
     between = np.mean([100, 104, 49 + 16, 49 + 4])
-    assert found.between == pytest.approx(np.sqrt(between)) and found.ratio == pytest.approx(found.within / found.between)
+    assert found.between == pytest.approx(np.sqrt(between)) and found.ratio == pytest.approx(
+        found.within / found.between
+    )
     doubled = spread(np.array([[0.0, 0], [3, 4], [10, 0], [10, 2]]), sets, True, 4 * np.eye(2))
     assert doubled.within == pytest.approx(2 * found.within)
 

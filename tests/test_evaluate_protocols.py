@@ -113,7 +113,7 @@ def test_micc_finds_scans_as_distributed(tmp_path):
     assert micc_layout.scans(tmp_path)["subject_01"].name == "1.obj"
 
 
-PP = '<!DOCTYPE PickedPoints>\n<PickedPoints>\n <DocumentData/>\n{}\n</PickedPoints>\n'
+PP = "<!DOCTYPE PickedPoints>\n<PickedPoints>\n <DocumentData/>\n{}\n</PickedPoints>\n"
 
 
 def write_now(folder, metres=1.0):

@@ -108,7 +108,9 @@ def test_the_seven_set_the_size_and_the_other_points_do_not(heads):
     assert realy.region_errors(mesh, regions, moved, marks.points(person)) == pytest.approx(base)
     moved = marks.points(mean).copy()
     moved[[36, 45]] *= [[1.15, 1, 1]]
-    assert realy.region_errors(mesh, regions, moved, marks.points(person))["nose"] != pytest.approx(base["nose"], rel=0.01)
+    assert realy.region_errors(mesh, regions, moved, marks.points(person))["nose"] != pytest.approx(
+        base["nose"], rel=0.01
+    )
 
 
 def test_a_smooth_bend_is_followed_and_tangled_partners_are_straightened():

@@ -75,6 +75,8 @@ def test_dimensions_count_directions_that_vary_and_weigh_weak_ones_less():
     basis = np.linalg.qr(random.normal(size=(40, 6)))[0]
     even = random.normal(size=(4000, 6))
     assert dimensions(even @ basis.T) == pytest.approx(6, abs=0.05)  # whatever the coordinates are
-    assert dimensions(3 * even @ basis.T) == pytest.approx(dimensions(even @ basis.T))  # vectors count by their directions
+    assert dimensions(3 * even @ basis.T) == pytest.approx(
+        dimensions(even @ basis.T)
+    )  # vectors count by their directions
     weak = even * [1, 1, 1, 0.1, 0.1, 0.1]
     assert 2.9 < dimensions(weak) < 3.5 < dimensions(even)

@@ -216,7 +216,9 @@ def test_key_points_of_our_own_topologies_and_of_files(tmp_path):
 
 
 def test_key_points_of_other_systems_by_their_number_of_vertices():
-    assert keypoints.known(topologies.FLAME).vertices[33, 0] == 3556 and len(keypoints.known(5023, "flame").vertices) == 68
+    assert (
+        keypoints.known(topologies.FLAME).vertices[33, 0] == 3556 and len(keypoints.known(5023, "flame").vertices) == 68
+    )
     assert keypoints.known(5023, "bfm") is None
     front, trimmed = (keypoints.known(count) for count in (topologies.BFM_FRONT, topologies.BFM_TRIMMED))
     np.testing.assert_array_equal(front.vertices[27:], trimmed.vertices[27:])

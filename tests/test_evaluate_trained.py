@@ -76,6 +76,7 @@ def network(path, seed):
 
 def give(monkeypatch, surface, faces, recogniser=None):
     """Let the measured system answer these faces, whatever it sees."""
+
     def rest(listing):
         yield Rest(Face(*(v[: len(listing.files)] for v in (faces.vertices, faces.neutral, faces.albedo))), {
             "identity": np.zeros((len(listing.files), 4)), "albedo": np.arange(len(listing.files))[:, None] * np.ones((1, 2)),
@@ -107,7 +108,9 @@ def test_true_faces_are_known_again(tmp_path, data, surface, people, monkeypatch
     assert report["whole"]["top 1"] == 100 and report["metrics"]["similarity"]["mean"] > 0.98
     assert report["whole"]["top 1 by chance"] == pytest.approx(100 / 6)
     assert report["whole"]["albedo codes, largest"] == 5 and report["whole"]["identity codes, spread"] == 0
-    assert cv2.imread(str(tmp_path / "sheet.png")).shape[0] == CAPTION + 2 * (TILE + GAP)  # four photos, two side by side
+    assert cv2.imread(str(tmp_path / "sheet.png")).shape[0] == CAPTION + 2 * (
+        TILE + GAP
+    )  # four photos, two side by side
 
 
 def test_faces_of_others_are_not(tmp_path, data, surface, people, monkeypatch):

@@ -16,7 +16,9 @@ from likeness.types import View
 def patch(texture=None):
     """Two quads and a triangle with a vertex that nothing uses."""
     x = np.arange(3.0)
-    positions = np.array([[a, b, 0.1 * a] for b in (10.0, 0.0) for a in 7 * x] + [[99, 99, 99], [3.5, 17, 0]], np.float32)
+    positions = np.array(
+        [[a, b, 0.1 * a] for b in (10.0, 0.0) for a in 7 * x] + [[99, 99, 99], [3.5, 17, 0]], np.float32
+    )
     faces = np.array([[3, 4, 1, 0], [4, 5, 2, 1], [0, 1, 7, -1]], np.int32)
     uv = np.array([[a / 2, b] for b in (0.0, 1.0) for a in x] + [[0, 0], [0.25, 0]], np.float32)
     targets = np.zeros((2, 8, 3), np.float32)
@@ -53,7 +55,9 @@ def test_obj_names_hold_together_without_spaces():
 
 def record(**changes):
     rng = np.random.default_rng(0)
-    view = View(from_euler(*np.array([0.4, -0.2, 0.1])), np.array([1.5, -2, -600]), 900.0, np.array([320.5, 200]), (480, 640))
+    view = View(
+        from_euler(*np.array([0.4, -0.2, 0.1])), np.array([1.5, -2, -600]), 900.0, np.array([320.5, 200]), (480, 640)
+    )
     values = dict(
         codes={"identity": rng.normal(size=100), "expression": rng.random(51)},
         view=view,

@@ -83,7 +83,11 @@ def toy_genova(seed=0, views=3, drawn=1.0):
 def test_a_run_of_genova2018_tells_of_its_network_its_faces_and_its_pictures():
     usual = toy_genova().facts()
     assert toy_genova().facts() == usual and usual["recogniser"].startswith("random 0 ")
-    for other, name in ((toy_genova(1), "recogniser"), (toy_genova(views=1), "views"), (toy_genova(drawn=0.5), "drawn")):
+    for other, name in (
+        (toy_genova(1), "recogniser"),
+        (toy_genova(views=1), "views"),
+        (toy_genova(drawn=0.5), "drawn"),
+    ):
         assert {key for key in usual if other.facts()[key] != usual[key]} == {name}
     other = toy_genova()
     other.model.mean += 0.1
@@ -92,9 +96,13 @@ def test_a_run_of_genova2018_tells_of_its_network_its_faces_and_its_pictures():
 
 def test_the_command_tells_what_the_data_of_genova2018_were_made_from(tmp_path, monkeypatch):
     torch.manual_seed(0)
-    small.write(tmp_path / "net.safetensors", small.IdentityNetwork("mobilenetv3-small", 32, 8), "x", wide(32), "none", ["y"])
+    small.write(
+        tmp_path / "net.safetensors", small.IdentityNetwork("mobilenetv3-small", 32, 8), "x", wide(32), "none", ["y"]
+    )
     monkeypatch.setattr(genova_command, "look", lambda *parts: (None, None))
-    config = genova_command.Genova2018(recogniser_weights=tmp_path / "net.safetensors", sets=("gan",), faces=7, versions=2)
+    config = genova_command.Genova2018(
+        recogniser_weights=tmp_path / "net.safetensors", sets=("gan",), faces=7, versions=2
+    )
     facts = genova_command.recipe(config).facts()
     assert {"sets": ["gan"], "faces": 7, "versions": 2, "views": 3, "drawn": 0.125}.items() <= facts.items()
 
@@ -117,7 +125,10 @@ def test_runs_of_our_own_networks_know_what_they_learn_from(monkeypatch, tmp_pat
     monkeypatch.setattr(points_command, "_crops", lambda config: None)
     monkeypatch.setattr(regressor_command, "_recipe", lambda folder, config: (Recipe(), None))
     monkeypatch.setattr(finder_recipe, "FinderRecipe", lambda *rest: Recipe())
-    usual, drawn = {"output": tmp_path, "data": tmp_path, "sets": ("sfhq", "gan")}, {"renders": (tmp_path / "train.npz",)}
+    usual, drawn = (
+        {"output": tmp_path, "data": tmp_path, "sets": ("sfhq", "gan")},
+        {"renders": (tmp_path / "train.npz",)},
+    )
     facts = {"sets": ["sfhq", "gan"], "renders": ["train.npz"], "share": 0.3, "stretched": 0.0}
     for call, config, wanted in (
         (points_command.points, points_command.Points(**usual, **drawn, share=0.3), facts),

@@ -59,7 +59,9 @@ def photographed(face, albedo, tone, light):
         colours.append(color.encode(np.clip(albedo * tone * face.chart.to_texture(lit), 0, 1).astype(np.float32)))
     n = len(light)
     trust = np.full((n, SIZE, SIZE), 255, np.uint8)
-    return Charts(np.stack(colours), trust, np.repeat(face.normals[None], n, 0), np.array([f"toy/{i}.jpg" for i in range(n)]))
+    return Charts(
+        np.stack(colours), trust, np.repeat(face.normals[None], n, 0), np.array([f"toy/{i}.jpg" for i in range(n)])
+    )
 
 
 def test_a_ball_throws_no_shadow_on_itself_and_a_wall_takes_half_of_the_sky():
@@ -73,7 +75,9 @@ def test_a_ball_throws_no_shadow_on_itself_and_a_wall_takes_half_of_the_sky():
     assert np.abs(transfer(ball, around, [0.0])[0] - free).max() < 0.05
     step = np.linspace(-100, 100, 41)
     floor = np.stack([*np.meshgrid(step, step, indexing="ij"), np.zeros((41, 41))], -1).reshape(-1, 3)
-    wall = np.stack([np.full((41, 41), -101.0), *np.meshgrid(step, np.linspace(0, 600, 41), indexing="ij")], -1).reshape(-1, 3)
+    wall = np.stack(
+        [np.full((41, 41), -101.0), *np.meshgrid(step, np.linspace(0, 600, 41), indexing="ij")], -1
+    ).reshape(-1, 3)
     ids = np.arange(41 * 41).reshape(41, 41)
     cell = np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in (
         (ids[:-1, :-1], ids[1:, :-1], ids[1:, 1:]), (ids[:-1, :-1], ids[1:, 1:], ids[:-1, 1:]))])  # fmt: skip
@@ -173,7 +177,9 @@ def test_fine_modes_follow_from_coarse_codes():
     np.testing.assert_allclose(found, truth, atol=1e-3)
     np.testing.assert_allclose(found, signs[:, None, None, None] * found[:, :, ::-1], atol=1e-6)
     trust[:, 3] *= 0.02  # a row that hardly any photo shows: what is known of it counts in full
-    np.testing.assert_allclose(components.loadings(row, side, codes, signs, np.ones(n), ridge=1e-6)[:, 3], truth[:, 3], atol=1e-2)
+    np.testing.assert_allclose(
+        components.loadings(row, side, codes, signs, np.ones(n), ridge=1e-6)[:, 3], truth[:, 3], atol=1e-2
+    )
 
 
 def test_tones_keep_their_brightness_and_half_of_their_colour_is_called_light():
@@ -263,7 +269,9 @@ def people(face, count, seed=0):
     mark = np.exp(-(((np.abs(x - 0.5) - 0.25) / 0.08) ** 2) - ((y - 0.55) / 0.08) ** 2).astype(np.float32)
     strength, bright = random.standard_normal(count), 0.25 * random.standard_normal(count)
     charts = [
-        photographed(face, painted() * (1 - 0.1 * s * mark[..., None]), np.exp(b) * np.array([0.34, 0.2, 0.15]), light[None])
+        photographed(
+            face, painted() * (1 - 0.1 * s * mark[..., None]), np.exp(b) * np.array([0.34, 0.2, 0.15]), light[None]
+        )
         for s, b, light in zip(strength, bright, lights(count, seed + 1))
     ]
     return joined(charts), mark
@@ -273,7 +281,9 @@ def test_the_whole_way_finds_what_people_differ_in_and_no_light(face):
     from likeness.fit.albedo.learning import Config, learn
 
     charts, mark = people(face, 40)
-    model, notes = learn(charts, toy.head(), np.zeros(51), Config(modes=4, few=20, imputations=5), "toy", lambda line: None)
+    model, notes = learn(
+        charts, toy.head(), np.zeros(51), Config(modes=4, few=20, imputations=5), "toy", lambda line: None
+    )
     assert notes["photos"] >= 36 and model.size == SIZE and model.codes == 4
     mean = model.texture(np.zeros(4))
     np.testing.assert_allclose(mean, mean[:, ::-1], atol=1e-6)
@@ -284,7 +294,9 @@ def test_the_whole_way_finds_what_people_differ_in_and_no_light(face):
     basis_, _ = np.linalg.qr((modes[..., 1][:, skin] - modes[..., 1][:, skin].mean(1, keepdims=True)).T)
     assert np.linalg.norm(basis_.T @ planted) > 0.9 * np.linalg.norm(planted)
     one_sided = np.abs(modes[model.symmetry < 0][:, bare])
-    assert not one_sided.size or one_sided.mean() < 0.004  # lights came from all sides: hardly any of it is in the model
+    assert (
+        not one_sided.size or one_sided.mean() < 0.004
+    )  # lights came from all sides: hardly any of it is in the model
 
 
 def test_more_modes_come_nearer_to_a_face_in_the_span(face, zones):

@@ -35,7 +35,9 @@ def run(toy_system, tmp_path, monkeypatch):
     def look(image, face):
         estimate = encode(image, face)
         vertices = model.decode(estimate.codes["identity"], estimate.codes["expression"])
-        return SimpleNamespace(**vars(estimate), landmarks=project(dense.points(vertices), estimate.view).astype(np.float32))
+        return SimpleNamespace(
+            **vars(estimate), landmarks=project(dense.points(vertices), estimate.view).astype(np.float32)
+        )
 
     parts = System(system.find, look, system.decode, model, "base")
     monkeypatch.setattr(watching, "face_frame", lambda points: (points.mean(0), float(np.ptp(points, 0).max()), 0.0))

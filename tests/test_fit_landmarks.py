@@ -67,7 +67,9 @@ def test_landmarks_without_noise_are_met_and_the_pose_comes_back(bases):
 def test_projection_through_the_camera_gives_the_fitted_points(bases):
     points, *_ = photographed(bases, 3)
     fits = fit(bases, points)
-    places = bases.mean + np.tensordot(fits.identity, bases.identity, 1) + np.tensordot(fits.expression, bases.expression, 1)
+    places = (
+        bases.mean + np.tensordot(fits.identity, bases.identity, 1) + np.tensordot(fits.expression, bases.expression, 1)
+    )
     view = View(*(getattr(fits, k).numpy() for k in ("rotation", "translation", "focal", "principal")), (256, 256))
     np.testing.assert_allclose(cameras.project(places, view), fits.points.numpy(), atol=1e-6)
 
@@ -153,7 +155,9 @@ def test_bounded_step_is_the_best_one_within_bounds():
     for _ in range(20):
         other = step + 0.01 * torch.randn(3, 58, generator=random, dtype=torch.float64)
         other[:, :51] = other[:, :51].clamp(low, low + 0.1)
-        assert value(move + 0.01 * torch.randn(2, 100, generator=random, dtype=torch.float64), other) >= best - 0.02 * abs(best)
+        assert value(
+            move + 0.01 * torch.randn(2, 100, generator=random, dtype=torch.float64), other
+        ) >= best - 0.02 * abs(best)
 
 
 def test_a_shared_step_solves_the_stacked_normal_equations():

@@ -41,7 +41,9 @@ def seen(identities, yaws, noise=0.0, seed=0):
     count = len(yaws)
     rotation = from_euler(np.asarray(yaws, float), np.zeros(count), random.uniform(-0.1, 0.1, count))
     shape = BASES.mean + np.tensordot(np.asarray(identities, float), BASES.identity, 1)
-    view = View(rotation, np.tile([0, 0, -900.0], (count, 1)), np.full(count, 900.0), np.full((count, 2), 150.0), (300, 300))
+    view = View(
+        rotation, np.tile([0, 0, -900.0], (count, 1)), np.full(count, 900.0), np.full((count, 2), 150.0), (300, 300)
+    )
     pixels = cameras.project(shape, view)
     return torch.as_tensor(pixels + noise * random.standard_normal(pixels.shape)), view
 
@@ -72,7 +74,9 @@ def test_the_order_of_photos_and_the_numbers_of_people_do_not_matter():
     whose = torch.tensor([0, 0, 0, 1, 1])
     plain = fit(BASES, points, EXACT, started(view), person=whose)
     order = torch.tensor([3, 1, 4, 0, 2])
-    moved = View(*(getattr(view, n)[order.numpy()] for n in ("rotation", "translation", "focal", "principal")), view.size)
+    moved = View(
+        *(getattr(view, n)[order.numpy()] for n in ("rotation", "translation", "focal", "principal")), view.size
+    )
     shuffled = fit(BASES, points[order], EXACT, started(moved), person=7 - whose[order])
     torch.testing.assert_close(shuffled.identity, plain.identity[order], atol=1e-6, rtol=0)
     torch.testing.assert_close(shuffled.expression, plain.expression[order], atol=1e-6, rtol=0)
@@ -86,7 +90,9 @@ def test_an_infinite_spread_is_a_missing_landmark():
     wrong[:, 100:300] = torch.nan
     fits = fit(BASES, wrong, EXACT, started(view), sigma)
     assert torch.isfinite(fits.identity).all() and (fits.trusts[:, 100:300] == 0).all()
-    ring = torch.where(torch.isinf(sigma)[..., None], fits.points, points)  # what is missing may lie where the fit has it
+    ring = torch.where(
+        torch.isinf(sigma)[..., None], fits.points, points
+    )  # what is missing may lie where the fit has it
     large = torch.where(torch.isinf(sigma), 1e7, sigma)
     torch.testing.assert_close(fit(BASES, ring, EXACT, started(view), large).identity, fits.identity, atol=2e-2, rtol=0)
 
@@ -143,10 +149,14 @@ def test_alikeness_is_the_logarithm_of_a_ratio_of_likelihoods():
     mean, precision = torch.tensor([[0.9], [1.1], [-1.4]]), torch.tensor([3.0, 5.0, 2.0]).reshape(3, 1, 1)
     z = torch.linspace(-12, 12, 40001, dtype=torch.float64)
     prior = (-(z**2) / 2).exp()
-    likelihood = [(-(p - 1) * z**2 / 2 + p * m * z).exp() for m, p in zip(mean.double().flatten(), precision.double().flatten())]
+    likelihood = [
+        (-(p - 1) * z**2 / 2 + p * m * z).exp() for m, p in zip(mean.double().flatten(), precision.double().flatten())
+    ]
     for i in range(3):
         others = prior * torch.stack([likelihood[j] for j in range(3) if j != i]).prod(0)
-        expected = ((others * likelihood[i]).sum() / others.sum()).log() - ((prior * likelihood[i]).sum() / prior.sum()).log()
+        expected = ((others * likelihood[i]).sum() / others.sum()).log() - (
+            (prior * likelihood[i]).sum() / prior.sum()
+        ).log()
         assert float(alikeness(mean, precision, kinship=0.0)[i]) == pytest.approx(float(expected), abs=1e-6)
     assert alikeness(mean, precision, kinship=0.0).argmin() == 2
 
@@ -212,7 +222,9 @@ def test_pixels_find_albedo_and_light_and_leave_the_shape():
         view = portrait_view(model.mean, (200, 200), yaw=yaw)
         picture = color.encode(strength * color.decode(textured(model.mean, topology, texture, view)))
         answer = SimpleNamespace(
-            codes={"identity": np.zeros(100), "expression": np.zeros(51)}, view=view, landmarks=cameras.project(bases.mean, view)
+            codes={"identity": np.zeros(100), "expression": np.zeros(51)},
+            view=view,
+            landmarks=cameras.project(bases.mean, view),
         )
         said = gather(picture, answer, Landmarks(answer.landmarks, np.full(478, 0.5)), size=112)
         portraits.append(Portrait(name, picture, Detection((40, 40, 160, 160), 0.0, 1.0), said))
@@ -237,7 +249,9 @@ def encode(image, face):
     )  # fmt: skip
     codes = {"identity": np.zeros(6, np.float32), "expression": np.zeros(51, np.float32)}
     marks = cameras.project(BASES.mean, view)
-    return SimpleNamespace(codes=codes, view=view, crop=crop(image, face.box, face.roll), landmarks=upright(marks, view))
+    return SimpleNamespace(
+        codes=codes, view=view, crop=crop(image, face.box, face.roll), landmarks=upright(marks, view)
+    )
 
 
 def upright(marks, view):
@@ -275,11 +289,15 @@ def run(toy_system, photo, tmp_path):
 def test_the_command_writes_a_person_and_each_photo(run, tmp_path, capsys):
     assert run(("a.png", -40, 40), ("b.png", 40, 40), ("person.png", 0, 40)) == 0
     files = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert {f"person/face.{end}" for end in ("glb", "obj", "mtl", "jpg", "json")} < files and "person/confidence.json" in files
+    assert {
+        f"person/face.{end}" for end in ("glb", "obj", "mtl", "jpg", "json")
+    } < files and "person/confidence.json" in files
     assert {"a/overlay.png", "b/face.json", "person-photo/overlay.png"} < files
     codes = [from_bytes((tmp_path / "out" / f / "face.json").read_bytes()).codes for f in ("person", "a", "b")]
     np.testing.assert_array_equal(codes[0]["identity"], codes[1]["identity"])
-    assert codes[0]["identity"][3:].min() > 0.3, "nose and asymmetry, which landmarks show; the toy's other modes are sizes"
+    assert codes[0]["identity"][3:].min() > 0.3, (
+        "nose and asymmetry, which landmarks show; the toy's other modes are sizes"
+    )
     text = json.loads((tmp_path / "out/person/confidence.json").read_text())
     assert text["advice"] == [] and text["warnings"] == [] and len(text["photos"]) == 3
     assert text["regions"]["nose_left"]["shape_mm"] > 0 and 0 <= text["regions"]["cheeks_left"]["confidence"] <= 1
@@ -297,7 +315,9 @@ def test_only_so_many_of_the_largest_faces_may_be_the_persons(toy_system, photo,
     for name in "ab":
         Image.fromarray(photo((90, 120, 100), (250, 120, 60))).save(tmp_path / f"{name}.png")
     system = replace(toy_system, encode=look)
-    config = Together((tmp_path / "a.png", tmp_path / "b.png"), tmp_path / "out", level="base", texture=128, max_faces=most)
+    config = Together(
+        (tmp_path / "a.png", tmp_path / "b.png"), tmp_path / "out", level="base", texture=128, max_faces=most
+    )
     assert together(config, system, Fitter(system, None, measure)) == 0
     assert min(seen) == pytest.approx(smallest, rel=0.2)
 
@@ -309,7 +329,8 @@ def test_the_side_that_was_never_seen_is_the_persons(run, tmp_path, capsys):
     run(("a.png", -80, 0), ("b.png", -90, 0), output="left")
     assert "add a view from your right\n" in capsys.readouterr().out
     sides = {
-        name: json.loads((tmp_path / name / "person/confidence.json").read_text())["regions"] for name in ("left", "right")
+        name: json.loads((tmp_path / name / "person/confidence.json").read_text())["regions"]
+        for name in ("left", "right")
     }
     for region in ("side", "cheeks", "eye"):
         for side, other in (("left", "right"), ("right", "left")):
@@ -336,7 +357,12 @@ def test_two_photos_of_two_people_are_kept_and_doubted(run, capsys):
 
 def test_unusable_photos_are_listed_and_passed_by(run, tmp_path, capsys):
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
-    code = run(("a.png", -30, 0), ("b.png", 30, 0), ("nobody.png", None, 0), extra=(tmp_path / "broken.jpg", tmp_path / "gone.jpg"))
+    code = run(
+        ("a.png", -30, 0),
+        ("b.png", 30, 0),
+        ("nobody.png", None, 0),
+        extra=(tmp_path / "broken.jpg", tmp_path / "gone.jpg"),
+    )
     error = capsys.readouterr().err
     assert code == 7 and error.count("passed by") == 3 and "broken.jpg" in error and "gone.jpg" in error
     text = json.loads((tmp_path / "out/person/confidence.json").read_text())

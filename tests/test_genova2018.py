@@ -252,7 +252,11 @@ def test_a_model_of_others_takes_the_place_of_the_one_that_ships():
     points = surface.landmarks["5"].points(other.mean)
     own = toy.head().topology("base").landmarks["5"].points(toy.head().mean)
     assert np.linalg.norm(points - own, axis=1).max() < 25  # eyes are seen by their corners, not by their irises
-    assert points[0, 0] < 0 < points[1, 0] and points[3, 0] < 0 < points[4, 0] and points[0, 1] > points[2, 1] > points[3, 1]
+    assert (
+        points[0, 0] < 0 < points[1, 0]
+        and points[3, 0] < 0 < points[4, 0]
+        and points[0, 1] > points[2, 1] > points[3, 1]
+    )
     booth = Booth(surface, network().template, SIZE)
     found = Genova2018(network(), model, booth, (Stage("both", 1, BOTH, {"decoder": 1e-3}),))
     items = {"features": torch.randn(4, FEATURES), "photo": torch.randn(4, FEATURES), "target": torch.randn(4, FEATURES),
@@ -292,7 +296,9 @@ def test_colours_come_from_a_file_of_their_own(tmp_path):
         genova2018(Config(output=tmp_path, colors=tmp_path / "albedo.h5"))
 
 
-@pytest.mark.parametrize("wrong", [{"drawn": 0.0}, {"views": 0}, {"settings": replace(Config().settings, accumulate=2)}])
+@pytest.mark.parametrize(
+    "wrong", [{"drawn": 0.0}, {"views": 0}, {"settings": replace(Config().settings, accumulate=2)}]
+)
 def test_the_command_refuses_what_it_cannot_do(wrong, tmp_path):
     with pytest.raises(UsageError):
         genova2018(replace(Config(output=tmp_path), **wrong))

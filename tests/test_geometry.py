@@ -185,4 +185,6 @@ def test_shading_equals_the_integral_of_radiance_over_the_hemisphere():
     normals = sphere_directions(2, 5)
     light = harmonics.basis(incoming) @ radiance
     irradiance = 4 * np.pi * np.clip(normals @ incoming.T, 0, None) @ light / len(incoming)
-    np.testing.assert_allclose(harmonics.shade(normals, harmonics.from_radiance(radiance)), irradiance / np.pi, atol=0.01)
+    np.testing.assert_allclose(
+        harmonics.shade(normals, harmonics.from_radiance(radiance)), irradiance / np.pi, atol=0.01
+    )

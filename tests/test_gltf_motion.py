@@ -20,7 +20,9 @@ def movement(name="a clip", frames=12, start=0.0, movements=51):
     times = start + np.cumsum(rng.uniform(0.01, 0.06, frames)) - (0 if start else 0.005)
     rotation = from_axis_angle(np.linspace(-1, 2.5, frames)[:, None] * np.array([0.36, 0.48, 0.8]))
     translation = rng.normal(0, 40, (frames, 3)) - [0, 0, 900]
-    return gltf.Animation(name, times, rng.random((frames, movements)), continuous(rotation, [np.arange(frames)]), translation)
+    return gltf.Animation(
+        name, times, rng.random((frames, movements)), continuous(rotation, [np.arange(frames)]), translation
+    )
 
 
 CAMERA = View(np.eye(3), np.zeros(3), np.float64(800.0), np.array([320.0, 240.0]), (480, 640))
@@ -82,7 +84,9 @@ def test_curves_are_the_movement(wide):
         weights = found["somebody", "weights"][1].reshape(len(given.times), -1)
         np.testing.assert_allclose(weights, given.weights, atol=1e-6)
         accessor = document["accessors"][document["animations"][number]["samplers"][0]["input"]]
-        np.testing.assert_allclose([accessor["min"][0], accessor["max"][0]], [given.times[0], given.times[-1]], atol=1e-6)
+        np.testing.assert_allclose(
+            [accessor["min"][0], accessor["max"][0]], [given.times[0], given.times[-1]], atol=1e-6
+        )
 
 
 def test_the_camera_of_the_file_sees_what_the_clip_showed(wide):
@@ -98,8 +102,16 @@ def test_the_camera_of_the_file_sees_what_the_clip_showed(wide):
         there = points @ turn.T + found["head", "translation"][1][frame]  # scene and camera share their parent's shift
         height, width = CAMERA.size
         scale = height / 2 / math.tan(lens["yfov"] / 2)
-        seen = np.stack([width / 2 + scale * there[:, 0] / -there[:, 2], height / 2 - scale * there[:, 1] / -there[:, 2]], -1)
-        view = View(from_quaternion(given.rotation[frame]), given.translation[frame], CAMERA.focal, CAMERA.principal, CAMERA.size)
+        seen = np.stack(
+            [width / 2 + scale * there[:, 0] / -there[:, 2], height / 2 - scale * there[:, 1] / -there[:, 2]], -1
+        )
+        view = View(
+            from_quaternion(given.rotation[frame]),
+            given.translation[frame],
+            CAMERA.focal,
+            CAMERA.principal,
+            CAMERA.size,
+        )
         np.testing.assert_allclose(seen, project(1000.0 * points, view), atol=0.01)
     assert abs(lens["aspectRatio"] - 4 / 3) < 1e-6
     assert document["nodes"][document["scenes"][0]["nodes"][0]]["name"] == "scene"

@@ -78,7 +78,9 @@ def test_the_graph_is_as_symmetric_as_the_face(shipped):
     made, _, _, mirror = shipped
     np.testing.assert_array_equal(made.nodes[made.mirror], mirror[made.nodes])
     values = np.random.default_rng(0).standard_normal((521, 2))
-    np.testing.assert_allclose(made.upsampling.apply(values)[mirror], made.upsampling.apply(values[made.mirror]), atol=1e-4)
+    np.testing.assert_allclose(
+        made.upsampling.apply(values)[mirror], made.upsampling.apply(values[made.mirror]), atol=1e-4
+    )
     assert 15 < (made.mirror == np.arange(521)).sum() < 45
 
 

@@ -13,7 +13,9 @@ def face(count=25):
     """A face-like patch (V, 3) mm without symmetry, and its triangles."""
     x, y = np.meshgrid(np.linspace(-80, 80, count), np.linspace(90, -90, count))
     z = 60 - x**2 / 120 - y**2 / 200 + 25 * np.exp(-((x / 14) ** 2 + ((y + 5) / 24) ** 2))
-    z += 9 * np.exp(-(((x - 40) / 20) ** 2 + ((y - 30) / 15) ** 2)) - 7 * np.exp(-(((x + 35) / 22) ** 2 + ((y + 45) / 22) ** 2))
+    z += 9 * np.exp(-(((x - 40) / 20) ** 2 + ((y - 30) / 15) ** 2)) - 7 * np.exp(
+        -(((x + 35) / 22) ** 2 + ((y + 45) / 22) ** 2)
+    )
     ids = np.arange(count * count).reshape(count, count)
     a, b, c, d = ids[:-1, :-1], ids[1:, :-1], ids[1:, 1:], ids[:-1, 1:]
     triangles = np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in ((a, b, c), (a, c, d))])
@@ -161,7 +163,9 @@ def test_what_is_told_of_pairs_is_true_of_the_moved_surface(plane):
     aims = true.apply(points + 0.7 * normals * np.random.default_rng(0).standard_normal((200, 1)))
     facing = normals @ true.rotation.T
     start = Similarity(true.rotation, true.translation + 4, true.scale)
-    found = lay_onto(vertices, triangles, aims, start=start, scale=True, plane=plane, normals=facing, kept=0.8, steps=15)
+    found = lay_onto(
+        vertices, triangles, aims, start=start, scale=True, plane=plane, normals=facing, kept=0.8, steps=15
+    )
     afresh = partners(found.vertices, triangles, aims, facing, border_vertices(triangles), 0.8)
     np.testing.assert_allclose(found.distances, afresh.found.distances, atol=1e-9)
     np.testing.assert_array_equal(found.good, afresh.good)

@@ -44,7 +44,9 @@ def test_a_checkout_gives_millimetres_offsets_and_faces(checkout):
         model = ict.read(path)
         np.testing.assert_allclose(model.mean, 10 * neutral, atol=1e-5)
         np.testing.assert_allclose(model.identity, 10 * ids, atol=1e-5)
-        np.testing.assert_allclose(model.expression[EXPRESSIONS.index("jawOpen")], 10 * ex[NAMES.index("jawOpen")], atol=1e-5)
+        np.testing.assert_allclose(
+            model.expression[EXPRESSIONS.index("jawOpen")], 10 * ex[NAMES.index("jawOpen")], atol=1e-5
+        )
         assert model.faces.tolist() == [list(face) for face in FACES]
         assert model.uv_faces.tolist() == [[5, 4, 3, 2], [5, 2, 1, -1]]
 

@@ -169,7 +169,9 @@ def test_renders_are_pictures_of_faces_by_their_own_colours(cast):
     part = people(1)[0]
     red, green = (np.zeros((16, 16, 3), np.uint8) for _ in range(2))
     red[..., 0], green[..., 1] = 200, 200
-    drawn = cast.draw([casting.Part(part.identity, part.albedo, skin) for skin in (red, green)], np.random.default_rng(2))
+    drawn = cast.draw(
+        [casting.Part(part.identity, part.albedo, skin) for skin in (red, green)], np.random.default_rng(2)
+    )
     assert drawn.shape == (2, 128, 128, 3) and drawn.dtype == np.uint8
     inner = color.decode(drawn[:, 48:80, 48:80]).mean((1, 2))
     assert inner[0, 0] > 3 * inner[0, 1] and inner[1, 1] > 3 * inner[1, 0]

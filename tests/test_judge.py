@@ -38,7 +38,10 @@ def test_a_ramp_falls_into_the_bin_of_its_angle_from_either_side(bin):
 
 
 def test_contrast_changes_histograms_hardly_and_brightness_not_at_all():
-    network, image = build("gradients", 64), torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    network, image = (
+        build("gradients", 64),
+        torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1,
+    )
     shapes = [network(picture)[0, : 8 * 8 * BINS] for picture in (image, 2 * image, image + 0.4)]
     assert float((shapes[1] - shapes[0]).abs().max()) < 0.01
     torch.testing.assert_close(shapes[2], shapes[0], atol=1e-4, rtol=0)
@@ -98,7 +101,9 @@ def shard(folder: Path, name: str, people=8):
         for shot in range(6):
             light = np.tensordot(random.normal(0, 1.2, 3), others, 1)
             picture = np.clip(128 + own[person] + light + random.normal(0, 4, (128, 128, 3)), 0, 255)
-            rows.append(identities.Row(picture.astype(np.uint8), person, identities.MODEL if shot else identities.PHOTO))
+            rows.append(
+                identities.Row(picture.astype(np.uint8), person, identities.MODEL if shot else identities.PHOTO)
+            )
     identities.write(folder / f"{name}-00000.npz", identities.packed(rows))
     return folder / f"{name}-00000.npz"
 

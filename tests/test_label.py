@@ -39,7 +39,13 @@ def truth(bases):
     random = np.random.default_rng(0)
     identity = random.standard_normal((COUNT, 100))
     rotation = from_euler(*(random.uniform(-0.3, 0.3, COUNT) for _ in range(3)))
-    view = View(rotation, np.tile([0.0, 0, -900], (COUNT, 1)), np.full(COUNT, 600.0), np.full((COUNT, 2), [128.0, 100]), (200, 256))
+    view = View(
+        rotation,
+        np.tile([0.0, 0, -900], (COUNT, 1)),
+        np.full(COUNT, 600.0),
+        np.full((COUNT, 2), [128.0, 100]),
+        (200, 256),
+    )
     shape = bases.mean + np.tensordot(identity, bases.identity, 1)
     depth = -(cameras.to_camera(shape, view)[..., 2:] + 900) * 600 / 900
     return np.concatenate([cameras.project(shape, view), depth], -1).astype(np.float32)
@@ -58,7 +64,9 @@ def photos(tmp_path_factory, truth):
     (folder / names[6]).write_bytes(b"")
     points = truth.copy()
     points[7, 3] = np.nan
-    np.savez(folder.with_name("few.landmarks478.npz"), name=names, points=points.astype(np.float16), not_found=["00099.jpg"])
+    np.savez(
+        folder.with_name("few.landmarks478.npz"), name=names, points=points.astype(np.float16), not_found=["00099.jpg"]
+    )
     return folder
 
 
@@ -153,7 +161,9 @@ def test_nothing_is_done_twice_and_new_photos_get_shards_of_their_own(tmp_path, 
     rows = targets.read_shards(tmp_path / "out", ("name", "sigma", "points", "ok"))
     assert rows["name"].tolist() == [f"below/photo {i}.png" for i in (1, 3, 0, 4)] and rows["ok"].all()
     assert (rows["sigma"] == 0.5).all()
-    np.testing.assert_allclose(rows["points"][0, :, 2], truth[1, :, 2] - truth[1, :, 2].mean() + rows["points"][0, :, 2].mean(), atol=8)
+    np.testing.assert_allclose(
+        rows["points"][0, :, 2], truth[1, :, 2] - truth[1, :, 2].mean() + rows["points"][0, :, 2].mean(), atol=8
+    )
     # training reads a folder that has no landmarks beside it
     chosen = read_set(tmp_path, "photos", "train", _renamed(tmp_path))
     numbers = [i for i in (1, 3, 0, 4) if f"below/photo {i}.png" in chosen.files]
@@ -203,7 +213,11 @@ def test_other_settings_and_damaged_files_are_refused(tmp_path, photos, bases):
     targets.write_index(tmp_path / "begun", targets.Index({}, (("a.jpg",),)))
     with pytest.raises(AssetError, match="no shard of targets is finished"):
         targets.read_shards(tmp_path / "begun", ("name",))
-    for make in (lambda: Measured(tmp_path / "none", None, ""), lambda: Measured(tmp_path / "begun", None, ""), lambda: Given(tmp_path)):
+    for make in (
+        lambda: Measured(tmp_path / "none", None, ""),
+        lambda: Measured(tmp_path / "begun", None, ""),
+        lambda: Given(tmp_path),
+    ):
         with pytest.raises(AssetError):
             make()
 

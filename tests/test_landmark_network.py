@@ -60,7 +60,9 @@ def test_the_truth_costs_nothing_and_lids_cost_more_than_a_cheek():
     moved["lid"][:, 159, 1] += 0.1
     moved["cheek"][:, 50, 1] += 0.1
     for name in ("points", "likelihood"):
-        assert losses(moved["lid"])[name] - losses(true)[name] > 1.9 * (losses(moved["cheek"])[name] - losses(true)[name])
+        assert losses(moved["lid"])[name] - losses(true)[name] > 1.9 * (
+            losses(moved["cheek"])[name] - losses(true)[name]
+        )
     assert losses(moved["cheek"])["openings"] == losses(true)["openings"] < losses(moved["lid"])["openings"]
 
 
@@ -145,7 +147,10 @@ def photo():
 
 def test_a_face_is_found_where_it_is_though_the_box_is_off(photo):
     landmarker = Landmarker.__new__(Landmarker)
-    landmarker.session, landmarker.places = _Eyes(), ((0.0, 0.0, 0.0, 0.0), (0.05, 0.03, 0.05, 0.0), (-0.05, 0.0, -0.05, 0.0))
+    landmarker.session, landmarker.places = (
+        _Eyes(),
+        ((0.0, 0.0, 0.0, 0.0), (0.05, 0.03, 0.05, 0.0), (-0.05, 0.0, -0.05, 0.0)),
+    )
     found = landmarker(photo, Detection((115, 70, 175, 130), 0.0, 1.0))
     expected = [150.5, 100.5] + SHAPE * 41
     assert found.points.shape == (478, 2) and found.points.dtype == np.float32

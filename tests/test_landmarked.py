@@ -52,7 +52,9 @@ def test_items_follow_from_their_number_alone(photos):
         assert all(np.array_equal(data[i][key], again[i][key]) for key in ("image", "points", "confidence"))
     assert not np.array_equal(data[0]["points"], data[1]["points"])
     item = data[0]
-    assert item["image"].shape == (128, 128, 3) and item["points"].shape == (66, 2) and item["confidence"].shape == (66,)
+    assert (
+        item["image"].shape == (128, 128, 3) and item["points"].shape == (66, 2) and item["confidence"].shape == (66,)
+    )
 
 
 def test_mirrored_items_keep_the_names_of_points(photos):

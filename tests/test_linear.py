@@ -41,6 +41,8 @@ def test_no_expression_leaves_the_neutral_face():
 
 def test_gradient():
     head, rows = toy.head(), slice(0, 4)
-    model = LinearModel(*(shape[..., rows, :].astype(np.float64) for shape in (head.mean, head.identity, head.expression)))
+    model = LinearModel(
+        *(shape[..., rows, :].astype(np.float64) for shape in (head.mean, head.identity, head.expression))
+    )
     identity, expression = (code.requires_grad_() for code in codes(2, dtype=torch.float64))
     assert torch.autograd.gradcheck(lambda a, b: model(a, b).vertices, (identity, expression))

@@ -53,7 +53,8 @@ def test_compiled_losses_are_those_that_are_used(tmp_path, monkeypatch):
     assert len(asked) == 1
     rows = [list(csv.DictReader((tmp_path / run / "log.csv").open())) for run in ("plain", "both")]
     assert float(rows[1][2]["loss"]) > 1.5 * float(rows[0][2]["loss"]) and rows[0][1] | {"samples_per_second": ""} == (
-        rows[1][1] | {"samples_per_second": ""})
+        rows[1][1] | {"samples_per_second": ""}
+    )
 
 
 def test_frozen_group_stays(tmp_path):
@@ -103,7 +104,9 @@ class Told(Line):
 def test_a_run_of_other_facts_does_not_resume_and_the_fact_is_named(tmp_path):
     train(Told(views=3, sets=("a", "b")), tmp_path, settings(), limit=2, console=quiet())
     assert begun_with(tmp_path) == {"views": 3, "sets": ["a", "b"]}
-    with pytest.raises(TrainingError, match=r"checkpoint\.safetensors: begun with views 3, now 1; choose another") as caught:
+    with pytest.raises(
+        TrainingError, match=r"checkpoint\.safetensors: begun with views 3, now 1; choose another"
+    ) as caught:
         train(Told(views=1, sets=("a", "b")), tmp_path, settings(), limit=2, console=quiet())
     assert "\n" not in str(caught.value)
     with pytest.raises(TrainingError, match=r"begun with batch 8, now 4; sets \['a', 'b'\], now \['a'\]; choose"):
@@ -124,7 +127,9 @@ def test_a_run_of_an_earlier_version_that_tells_no_facts_resumes(tmp_path):
 
 def test_a_checkpoint_of_other_networks_is_refused_in_a_line(tmp_path):
     train(Line(), tmp_path, settings(), 2, quiet())
-    with pytest.raises(TrainingError, match=r"checkpoint\.safetensors: its weights do not fit \(.*body.*\); choose") as caught:
+    with pytest.raises(
+        TrainingError, match=r"checkpoint\.safetensors: its weights do not fit \(.*body.*\); choose"
+    ) as caught:
         train(Line(coupled=False), tmp_path, settings(), console=quiet())
     assert "\n" not in str(caught.value)
 

@@ -37,7 +37,9 @@ def test_gradients_and_the_length_of_embeddings_which_means_nothing():
     embedding = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
     directions = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
     person = torch.tensor([2, 0, 3])
-    assert torch.autograd.gradcheck(lambda e, d: additive_margin(cosines(e, d), person, 0.3, 4.0), (embedding, directions))
+    assert torch.autograd.gradcheck(
+        lambda e, d: additive_margin(cosines(e, d), person, 0.3, 4.0), (embedding, directions)
+    )
     torch.testing.assert_close(cosines(7 * embedding, 0.1 * directions), cosines(embedding, directions))
 
 
@@ -85,7 +87,10 @@ def maker(album):
     def make(steps=(12, 12)):
         torch.manual_seed(3)
         network = IdentityNetwork("mobilenetv3-small", 40, 16)
-        data = {name: Identities(album, 40, seed, 16 * n) for seed, (name, n) in enumerate(zip(("softmax", "margin"), steps))}
+        data = {
+            name: Identities(album, 40, seed, 16 * n)
+            for seed, (name, n) in enumerate(zip(("softmax", "margin"), steps))
+        }
         grams = {"shape": torch.diag(torch.tensor([3.0, 1, 1])), "colour": torch.eye(2)}
         return Identity(network, data["softmax"].count, steps, 3e-3, data, grams)
 
@@ -119,7 +124,9 @@ def test_codes_are_read_in_shares_of_what_people_differ_by_and_where_they_are_kn
     unknown = torch.full((1, 5), torch.nan)
     true = torch.cat([torch.tensor([[2.0, 0, 0, 0, 0], [0, 1, 1, 0, 1]]), unknown])
     found = recipe._unread(torch.zeros(3, 16), true)
-    assert found["shape"].item() == pytest.approx((4 * 3 / 5 + 2 / 5) / 2) and found["colour"].item() == pytest.approx(0.25)
+    assert found["shape"].item() == pytest.approx((4 * 3 / 5 + 2 / 5) / 2) and found["colour"].item() == pytest.approx(
+        0.25
+    )
     nobody = recipe._unread(torch.zeros(1, 16), unknown)
     assert nobody["shape"].item() == 0
 

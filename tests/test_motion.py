@@ -53,8 +53,15 @@ def test_the_way_back(light):
     back = files.from_bytes(files.to_bytes(motion))
     np.testing.assert_array_equal(back.state, motion.state)
     np.testing.assert_array_equal(back.segment, motion.segment)
-    for name, atol in (("times", 1e-6), ("identity", 1e-5), ("expression", 1e-4), ("rotation", 1e-6), ("translation", 1e-3),
-                       ("box", 0.1), ("principal", 1e-4)):
+    for name, atol in (
+        ("times", 1e-6),
+        ("identity", 1e-5),
+        ("expression", 1e-4),
+        ("rotation", 1e-6),
+        ("translation", 1e-3),
+        ("box", 0.1),
+        ("principal", 1e-4),
+    ):
         np.testing.assert_allclose(getattr(back, name), getattr(motion, name), atol=atol, err_msg=name)
     assert (back.light is None) == (back.albedo is None) == (not light)
     if light:
@@ -120,7 +127,9 @@ def test_angles_of_head_and_eyes():
     row = dict(zip(names, row))
     angles = [float(row[f"Head{name}"]) for name in ("Yaw", "Pitch", "Roll")]
     np.testing.assert_allclose(angles, [0.3, 0.2, -0.1], atol=1e-6)
-    assert abs(float(row["LeftEyeYaw"]) - np.radians(32)) < 1e-5 and abs(float(row["RightEyeYaw"]) + np.radians(16)) < 1e-5
+    assert (
+        abs(float(row["LeftEyeYaw"]) - np.radians(32)) < 1e-5 and abs(float(row["RightEyeYaw"]) + np.radians(16)) < 1e-5
+    )
     assert abs(float(row["RightEyePitch"]) - np.radians(25)) < 1e-5 and float(row["LeftEyePitch"]) == 0
 
 

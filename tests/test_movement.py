@@ -65,9 +65,13 @@ def test_a_fit_that_is_the_truth_scores_as_such_and_faults_show():
     assert abs(same["lag frames"]) < 0.01 and same["rotation deg"] < 1e-4
     late = movement.against_truth(np.roll(true, 2, 0), true, np.roll(played.rotation, 2, 0), *rest)
     assert abs(late["lag frames"] - 2) < 0.1 and late["lip gap error mm"] > 0.2
-    turned = movement.against_truth(true, true, played.rotation @ from_euler(np.float64(0.1), np.float64(0), np.float64(0)), *rest)
+    turned = movement.against_truth(
+        true, true, played.rotation @ from_euler(np.float64(0.1), np.float64(0), np.float64(0)), *rest
+    )
     assert abs(turned["rotation deg"] - np.degrees(0.1)) < 0.01 and turned["turning deg"] < 0.01
-    loose = movement.against_truth(true + np.random.default_rng(4).normal(0, 0.3, true.shape), true, played.rotation, *rest)
+    loose = movement.against_truth(
+        true + np.random.default_rng(4).normal(0, 0.3, true.shape), true, played.rotation, *rest
+    )
     assert loose["bend at rest mm"] > 1 > 10 * same["bend at rest mm"]
 
 

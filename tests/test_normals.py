@@ -53,12 +53,16 @@ def test_the_normal_of_a_tilted_plane_points_outwards_and_does_not_depend_on_pla
     plane = torch.stack([vertices[:, 0], vertices[:, 1], 0.5 * vertices[:, 0]], -1)
     expected = torch.tensor([-0.5, 0, 1], dtype=torch.float64) / 1.25**0.5
     for scale, shift in ((1.0, 0.0), (1e-3, 7.0), (1e3, -4e4)):
-        torch.testing.assert_close(vertex_normals(scale * plane + shift, triangles), expected.expand_as(plane), atol=1e-7, rtol=0)
+        torch.testing.assert_close(
+            vertex_normals(scale * plane + shift, triangles), expected.expand_as(plane), atol=1e-7, rtol=0
+        )
 
 
 def test_vertices_of_no_area_have_no_normal_and_no_gradient():
     vertices = torch.tensor([[0, 0, 0], [1, 0, 0], [2, 0, 0], [0, 1, 0], [5, 5, 5], [3, 3, 3]], dtype=torch.float32)
-    triangles = torch.tensor([[0, 1, 3], [1, 2, 2], [4, 4, 4]])  # the second and third have no area, no one has vertex 5
+    triangles = torch.tensor(
+        [[0, 1, 3], [1, 2, 2], [4, 4, 4]]
+    )  # the second and third have no area, no one has vertex 5
     for function in (vertex_normals, twin):
         normals, gradient = pulled(function, vertices, triangles, torch.ones(6, 3))
         np.testing.assert_array_equal(normals, [[0, 0, 1], [0, 0, 1], [0, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]])

@@ -38,7 +38,9 @@ def assert_same(model, part=FACE, identity=slice(None)):
         assert values.dtype == np.float32 and values.dtype.isnative
 
 
-@pytest.mark.parametrize(("order", "dtype", "packed"), [("<", "f4", False), (">", "f4", False), ("<", "f8", True), (">", "f8", True)])
+@pytest.mark.parametrize(
+    ("order", "dtype", "packed"), [("<", "f4", False), (">", "f4", False), ("<", "f8", True), (">", "f8", True)]
+)
 def test_basel_2009_in_either_byte_order(tmp_path, order, dtype, packed):
     path = tmp_path / "01_MorphableModel.mat"
     files.write_mat(path, mat_arrays(), order, dtype, packed)
@@ -121,7 +123,12 @@ def big_face(turned=False):
 def test_the_real_topology_has_landmarks_and_must_look_along_z(tmp_path):
     files.write_eos(tmp_path / "sfm.bin", big_face())
     model = sfm.read(tmp_path / "sfm.bin")
-    assert model.name == "Surrey Face Model" and "CVSSP" in model.licence and model.landmarks68[30] == 114 and model.landmarks68[0] == -1
+    assert (
+        model.name == "Surrey Face Model"
+        and "CVSSP" in model.licence
+        and model.landmarks68[30] == 114
+        and model.landmarks68[0] == -1
+    )
     files.write_eos(tmp_path / "turned.bin", big_face(turned=True))
     with pytest.raises(AssetError, match="does not lie as expected"):
         sfm.read(tmp_path / "turned.bin")
@@ -133,7 +140,9 @@ def write_flame(path, arrays, kind):
     elif kind == "npz of objects":
         np.savez(path, **arrays | {"J_regressor": np.array(sparse.csc_matrix(arrays["J_regressor"]), object)})
     else:
-        path.write_bytes(pickle.dumps(arrays | {"J_regressor": sparse.csc_matrix(arrays["J_regressor"]), "bs_type": "lrotmin"}, 2))
+        path.write_bytes(
+            pickle.dumps(arrays | {"J_regressor": sparse.csc_matrix(arrays["J_regressor"]), "bs_type": "lrotmin"}, 2)
+        )
 
 
 @pytest.mark.parametrize("kind", ["npz", "npz of objects", "pkl"])
@@ -171,7 +180,9 @@ def test_flames_landmarks_lie_on_its_triangles(tmp_path):
     model = flame.read(tmp_path / "flame.npz")
     random = np.random.default_rng(0)
     chosen, weights = random.integers(0, 7, 51), random.dirichlet(np.ones(3), 51)
-    (tmp_path / "static.pkl").write_bytes(pickle.dumps({"lmk_face_idx": chosen.astype(np.uint32), "lmk_b_coords": weights}, 2))
+    (tmp_path / "static.pkl").write_bytes(
+        pickle.dumps({"lmk_face_idx": chosen.astype(np.uint32), "lmk_b_coords": weights}, 2)
+    )
     numbers, places = flame.landmarks(tmp_path / "static.pkl", model)
     assert numbers.tolist() == list(range(17, 68))
     expected = (FACE.mean[FACE.triangles[chosen]] * weights[..., None]).sum(1)
@@ -194,14 +205,18 @@ def test_gnm(tmp_path):
 
 def test_gnm_with_other_axes_is_refused(tmp_path):
     arrays = files.gnm_arrays(FACE)
-    np.savez(tmp_path / "gnm.npz", **arrays | {"template_joint_positions": arrays["template_joint_positions"] * [-1, 1, 1]})
+    np.savez(
+        tmp_path / "gnm.npz", **arrays | {"template_joint_positions": arrays["template_joint_positions"] * [-1, 1, 1]}
+    )
     with pytest.raises(AssetError, match="axes"):
         gnm.read(tmp_path / "gnm.npz")
 
 
 def test_albedo_model_dresses_a_basel_face(tmp_path):
     files.write_statismo(tmp_path / "shape.h5", {"shape": FACE, "color": COLORS})
-    files.write_statismo(tmp_path / "albedo.h5", {"diffuseAlbedo": COLORS.scaled(0.5), "specularAlbedo": COLORS.scaled(0.1)})
+    files.write_statismo(
+        tmp_path / "albedo.h5", {"diffuseAlbedo": COLORS.scaled(0.5), "specularAlbedo": COLORS.scaled(0.1)}
+    )
     model = albedomm.dress(tmp_path / "albedo.h5", bfm.read(tmp_path / "shape.h5"))
     np.testing.assert_allclose(model.albedo.mean, 0.5 * COLORS.mean, **SAME)
     np.testing.assert_allclose(model.specular.modes, 0.1 * COLORS.modes, **SAME)
@@ -249,7 +264,9 @@ def pca_model(folder, **changes):
 def test_any_archive_in_any_unit_and_axes(tmp_path, unit):
     factor = 1 / pca.UNITS[unit]
     turn = np.array([[-1, 0, 0], [0, 0, 1], [0, 1, 0]])  # ours from the file's: axes "-x +z +y"
-    model = pca_model(tmp_path, mean=factor * FACE.mean @ turn, identity=factor * FACE.modes @ turn, unit=unit, axes="-x +z +y")
+    model = pca_model(
+        tmp_path, mean=factor * FACE.mean @ turn, identity=factor * FACE.modes @ turn, unit=unit, axes="-x +z +y"
+    )
     assert_same(model)
 
 
@@ -364,13 +381,23 @@ def test_the_command_describes_a_file_and_lists_what_can_be_read(tmp_path, capsy
     files.write_statismo(tmp_path / "x.h5", {"shape": FACE, "expression": FACE, "color": COLORS})
     assert models.models(models.Models(tmp_path / "x.h5")) == 0
     text = capsys.readouterr().out
-    assert "Basel Face Model 2017 or 2019" in text and "non-commercial" in text and "4 modes" in text and "7 triangles" in text
+    assert (
+        "Basel Face Model 2017 or 2019" in text
+        and "non-commercial" in text
+        and "4 modes" in text
+        and "7 triangles" in text
+    )
     models.models(models.Models())
     text = capsys.readouterr().out
     for entry in READABLE.values():
         assert entry.name in text and entry.licence in text
         assert import_module(f"likeness.assets.{entry.reader}").read
-        assert entry.commercial or "non-commercial" in entry.licence or "academic" in entry.licence or entry.reader == "pca"
+        assert (
+            entry.commercial
+            or "non-commercial" in entry.licence
+            or "academic" in entry.licence
+            or entry.reader == "pca"
+        )
 
 
 def test_few_modes_are_the_first_ones(tmp_path):

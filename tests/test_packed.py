@@ -84,7 +84,9 @@ def test_photos_and_points_come_out_as_they_went_in(root, listings, folder):
         content = members(path)
         keys = list(dict.fromkeys(name.partition(".")[0] for name in content))
         sizes.append(len(keys))
-        assert [name.partition(".")[0] for name in content] == [key for key in keys for _ in range(3)]  # lie side by side
+        assert [name.partition(".")[0] for name in content] == [
+            key for key in keys for _ in range(3)
+        ]  # lie side by side
         assert len({key.partition("/")[0] for key in keys}) == 2  # all sets in every shard
         for key in keys:
             file = json.loads(content[f"{key}.json"])["file"]
@@ -121,7 +123,9 @@ def test_shards_of_other_photos_are_not_mixed_with_those_that_are_there(listings
 def test_items_are_those_of_the_same_photos_in_memory(listings, folder):
     order = [json.loads(content)["file"] for path in sorted(folder.glob("*.tar"))
              for name, content in members(path).items() if name.endswith(".json")]  # fmt: skip
-    known = {f"{listing.name}/{file}": points for listing in listings for file, points in zip(listing.files, listing.points)}
+    known = {
+        f"{listing.name}/{file}": points for listing in listings for file, points in zip(listing.files, listing.points)
+    }
     photos = Photos([Listing(listings[0].root, ".", order, np.stack([known[file] for file in order]))])
     photos.sets[:] = [list(COUNTS).index(file.partition("/")[0]) for file in order]
     kept = LandmarkedCrops(photos, list(COUNTS), 3, 40, believed(photos.points, places()))
@@ -202,6 +206,7 @@ def test_photos_without_usable_landmarks_are_refused(tmp_path):
 
 def test_each_process_of_genova2018_looks_at_its_own_shards(folder, tmp_path, monkeypatch):
     """With a stand-in for the look, which is tested where it is."""
+
     def looked(place, recogniser, listings, *rest, **more):
         return place, [(listing, i) for listing in listings for i in range(len(listing.files))]
 
@@ -220,7 +225,9 @@ def test_each_process_of_genova2018_looks_at_its_own_shards(folder, tmp_path, mo
             assert key.partition("/")[0] == listing.name
             np.testing.assert_array_equal(np.load(io.BytesIO(content[f"{key}.npy"])), listing.points[i])
             image = next(value for name, value in content.items() if name in (f"{key}.jpg", f"{key}.png"))
-            np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(image, np.uint8), 1)[..., ::-1], listing.picture(i))
+            np.testing.assert_array_equal(
+                cv2.imdecode(np.frombuffer(image, np.uint8), 1)[..., ::-1], listing.picture(i)
+            )
             names.append(key)
     assert len(set(names)) == len(names) == 19
 
@@ -237,7 +244,10 @@ def test_the_command_packs_folders_and_tewari2018_reads_them(root, tmp_path, mon
     assert "19 photos in 4 shards; 0 left out" in capsys.readouterr().err.replace("\n", " ")
     config = Tewari2018(shards=(str(tmp_path / "a/*.tar"),), settings=Settings(batch=4))
     assert [len(part.shards) for part in look(config).parts] == [19]
-    assert look(config)[0]["image"].shape == (128, 128, 3) and packed.sets_of(files(config.shards)) == ["own", "stylegan"]
+    assert look(config)[0]["image"].shape == (128, 128, 3) and packed.sets_of(files(config.shards)) == [
+        "own",
+        "stylegan",
+    ]
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     assert shares(2) == (4, range(2, 4))
@@ -252,7 +262,11 @@ def test_the_command_packs_what_was_labelled_and_says_what_it_leaves_out(root, t
     (folder / "2.jpg").write_bytes((folder / "2.jpg").read_bytes()[:400])
     assert command("train", "pack", folder, "-o", tmp_path / "out") == 6
     assert "no landmarks, for there is no mine.landmarks478.npz beside it" in capsys.readouterr().err
-    rows = {"name": ["1.jpg", "2.jpg", "3.jpg"], "points": np.stack([seen(0.1)] * 2 + [np.full((478, 3), np.nan)]), "ok": [True] * 3}
+    rows = {
+        "name": ["1.jpg", "2.jpg", "3.jpg"],
+        "points": np.stack([seen(0.1)] * 2 + [np.full((478, 3), np.nan)]),
+        "ok": [True] * 3,
+    }
     rows |= {key: np.zeros((3, *shape)) for key, (shape, _) in targets.FIELDS.items() if key not in rows}
     targets.write_index(tmp_path / "targets/mine", targets.Index({}, (("1.jpg", "2.jpg", "3.jpg", "4.jpg"),)))
     targets.write_shard(tmp_path / "targets/mine/00000.npz", rows, [("4.jpg", "no face was found")])

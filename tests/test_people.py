@@ -29,7 +29,9 @@ def charts_of(codes, painter):
     light[0], light[3] = 0.8 / 0.282, 0.8
     shade, _ = delight.shade(painter.face, painter.face.rows(painter.face.normals), light)
     shade = 0.8 * shade
-    maps = [color.linear_from_srgb(np.clip(painter.mean + np.tensordot(code, painter.modes, 1), 0, 1)) for code in codes]
+    maps = [
+        color.linear_from_srgb(np.clip(painter.mean + np.tensordot(code, painter.modes, 1), 0, 1)) for code in codes
+    ]
     colours = np.stack([color.encode(np.clip(found * shade, 0, 1)) for found in maps])
     count = len(codes)
     trust = np.full((count, SIZE, SIZE), 255, np.uint8)
@@ -46,7 +48,9 @@ def test_albedo_comes_back_from_lit_charts_and_so_does_who_is_who(painter):
     shares = []
     for k in range(6):
         everybody = color.linear_from_srgb(painter.mean)
-        mine, wanted, mean = (values[bare] / np.median(values[bare], 0) for values in (color.decode(maps[k]), true[k], everybody))
+        mine, wanted, mean = (
+            values[bare] / np.median(values[bare], 0) for values in (color.decode(maps[k]), true[k], everybody)
+        )
         shares.append(np.abs(mine - wanted).mean() / np.abs(mean - wanted).mean())
     assert np.mean(shares) < 0.7  # nearer than the mean face is
     # the last modes: tone and tint, which come first, are told from the light by convention
@@ -69,7 +73,9 @@ def drawn_photos(root, count=3):
     dense = model.topology("base").landmarks["dense"]
     (root / "photos/toy").mkdir(parents=True)
     for i in range(count):
-        part = casting.Part(random.standard_normal(100) * 0.7, random.standard_normal(60) * 0.5, expression=np.zeros(51))
+        part = casting.Part(
+            random.standard_normal(100) * 0.7, random.standard_normal(60) * 0.5, expression=np.zeros(51)
+        )
         view = cast.view(part.identity, np.random.default_rng(7 + i))
         cast.view = lambda identity, random, view=view: view
         image = cast.draw([part], random)[0]
@@ -83,7 +89,12 @@ def drawn_photos(root, count=3):
             "points": places, "sigma": np.zeros(478), "error": 0.0, "trusts": np.ones(478), "ok": True,
         })  # fmt: skip
     columns = {key: np.array([row[key] for row in rows]) for key in rows[0]}
-    np.savez(root / "photos/toy.landmarks478.npz", name=columns["name"], points=columns["points"], not_found=np.array([], str))
+    np.savez(
+        root / "photos/toy.landmarks478.npz",
+        name=columns["name"],
+        points=columns["points"],
+        not_found=np.array([], str),
+    )
     write_index(root / "targets/toy", Index({}, (tuple(columns["name"].tolist()),)))
     write_shard(Index.shard(root / "targets/toy", 0), columns, [])
     return root
@@ -107,7 +118,9 @@ def test_each_photo_stands_beside_renders_of_itself_and_nothing_is_drawn_twice(t
     np.testing.assert_allclose(album.codes[0, :100], 0.7 * np.random.default_rng(2).standard_normal(100), atol=2e-3)
     made = identities.read([root / "out/train/made-up-00000.npz"])
     assert made.codes.shape == (8, 160) and np.isfinite(made.codes).all()
-    assert (made.codes[0, :100] == made.codes[2, :100]).all() and (made.codes[0, 100:] == made.codes[4, 100:]).all()  # fours
+    assert (made.codes[0, :100] == made.codes[2, :100]).all() and (
+        made.codes[0, 100:] == made.codes[4, 100:]
+    ).all()  # fours
     assert np.bincount(made.people).tolist() == [2] * 4 and (made.kinds == identities.MODEL).all()
     before = shard.stat().st_mtime_ns
     people(config)

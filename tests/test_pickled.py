@@ -62,7 +62,14 @@ def _text(value):
 
 def _old_array(array):
     """An array as Python 2 pickled it, protocol 2: bytes are text."""
-    dtype = b"cnumpy\ndtype\n" + b"(" + _text(array.dtype.str[1:]) + b"K\x00K\x01tR(K\x03" + _text("<") + b"NNNJ\xff\xff\xff\xff"
+    dtype = (
+        b"cnumpy\ndtype\n"
+        + b"("
+        + _text(array.dtype.str[1:])
+        + b"K\x00K\x01tR(K\x03"
+        + _text("<")
+        + b"NNNJ\xff\xff\xff\xff"
+    )
     dtype += b"J\xff\xff\xff\xffK\x00tb"
     shape = b"(" + b"".join(b"J" + struct.pack("<i", n) for n in array.shape) + b"t"
     start = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00t" + _text("b") + b"tR"
@@ -72,7 +79,15 @@ def _old_array(array):
 def _old_chumpy(array):
     """A chumpy array as FLAME's file has it: copy_reg makes it, a dict with x fills it."""
     made = b"ccopy_reg\n_reconstructor\n(cchumpy.ch\nCh\nc__builtin__\nobject\nNtR"
-    state = b"}(" + _text("x") + _old_array(array) + _text("_dirty_vars") + b"c__builtin__\nset\n(]tR" + _text("_itr") + b"Nu"
+    state = (
+        b"}("
+        + _text("x")
+        + _old_array(array)
+        + _text("_dirty_vars")
+        + b"c__builtin__\nset\n(]tR"
+        + _text("_itr")
+        + b"Nu"
+    )
     return made + state + b"b"
 
 

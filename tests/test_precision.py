@@ -31,7 +31,9 @@ def genova():
     torch.manual_seed(0)
     (model, topology), network = test_genova2018.toy_model(), test_genova2018.network()
     recipe = Genova2018(network, model, Booth(topology, network.template, network.size), width=64)
-    features = {name: nn.functional.normalize(torch.randn(4, network.features)) for name in ("features", "photo", "target")}
+    features = {
+        name: nn.functional.normalize(torch.randn(4, network.features)) for name in ("features", "photo", "target")
+    }
     codes = {name: torch.randn(4, size) for name, size in model.codes.items()}
     return recipe, features | codes, Stage("both", 1, BOTH, {})
 

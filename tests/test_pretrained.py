@@ -168,7 +168,9 @@ def test_what_the_input_goes_through_travels_with_the_weights_and_is_absent_with
     filled.fill_backbone(tmp_path / "published.pth")
     image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     plain.load_state_dict(filled.state_dict())
-    assert torch.equal(plain(image), filled(image)) and torch.equal(plain.backbone.input.shift, filled.backbone.input.shift)
+    assert torch.equal(plain(image), filled(image)) and torch.equal(
+        plain.backbone.input.shift, filled.backbone.input.shift
+    )
     with pytest.raises(RuntimeError, match="backbone.input.factor"):
         plain.load_state_dict(before)  # weights that expect other numbers are no weights of it
 

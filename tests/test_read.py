@@ -141,7 +141,7 @@ def test_twenty_thousand_pixels_wide(tmp_path):
     assert found.shape == (500, 20_000, 3)
 
 
-@pytest.mark.parametrize("name", ["with space.png", "it's \"quoted\".png", "Gesicht ü 顔.png", "-o.png", "%s{}.png"])
+@pytest.mark.parametrize("name", ["with space.png", 'it\'s "quoted".png', "Gesicht ü 顔.png", "-o.png", "%s{}.png"])
 def test_names_of_all_kinds(tmp_path, name):
     np.testing.assert_array_equal(read(saved(tmp_path, Image.fromarray(picture()), name)), picture())
 

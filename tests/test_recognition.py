@@ -53,10 +53,14 @@ def test_the_motion_is_the_least_squares_similarity():
     template = templates.arcface(112)
     points = _moved(torch.tensor(template), 1.7, 0.4, (20, -9)).numpy() + random.normal(0, 2, (7, 5, 2))
     motion = templates.photo_from_crop(points, template)
-    flat = [np.concatenate([p, np.zeros((*p.shape[:-1], 1))], -1) for p in (np.broadcast_to(template, points.shape), points)]
+    flat = [
+        np.concatenate([p, np.zeros((*p.shape[:-1], 1))], -1) for p in (np.broadcast_to(template, points.shape), points)
+    ]
     for row, source, target in zip(motion, *flat):
         # a point off the plane, moved as the plane is, tells the decomposition which way is up
-        found = similarity(np.r_[source, [[0, 0, 50]]], np.r_[target, [[*row[:, 2], 50]]], np.array([1, 1, 1, 1, 1, 1e-12]))
+        found = similarity(
+            np.r_[source, [[0, 0, 50]]], np.r_[target, [[*row[:, 2], 50]]], np.array([1, 1, 1, 1, 1, 1e-12])
+        )
         np.testing.assert_allclose(row[:, :2], found.scale * found.rotation[:2, :2], atol=1e-6)
         np.testing.assert_allclose(row[:, 2], found.translation[:2], atol=1e-4)
 
@@ -83,8 +87,11 @@ def test_aligned_pixels_are_those_of_the_photo():
 @pytest.mark.parametrize("scale", [0.6, 1.0, 3.3])
 def test_a_turned_photo_gives_the_same_crop(scale):
     """Two pictures of one smooth scene under two similarities: the aligned crops agree."""
+
     def scene(points):
-        return 0.5 + 0.4 * torch.sin(torch.stack([points[..., 0] * 0.05, points[..., 1] * 0.04, points.sum(-1) * 0.03], -1))
+        return 0.5 + 0.4 * torch.sin(
+            torch.stack([points[..., 0] * 0.05, points[..., 1] * 0.04, points.sum(-1) * 0.03], -1)
+        )
 
     def photo(motion, size):
         y, x = torch.meshgrid(*[torch.arange(size, dtype=torch.float64) + 0.5] * 2, indexing="ij")
@@ -139,7 +146,9 @@ def test_recognition_answers_unit_vectors_and_stays_frozen():
     image = torch.rand(2, 3, 16, 16).requires_grad_()
     answer = network(image)
     torch.testing.assert_close(answer.norm(dim=1), torch.ones(2))
-    by_hand = torch.stack([(image[:, 0].mean((1, 2)) - 0.5) * 2, image[:, 1].mean((1, 2)), image[:, 2].mean((1, 2)) / 2], 1)
+    by_hand = torch.stack(
+        [(image[:, 0].mean((1, 2)) - 0.5) * 2, image[:, 1].mean((1, 2)), image[:, 2].mean((1, 2)) / 2], 1
+    )
     torch.testing.assert_close(answer, by_hand / by_hand.norm(dim=1, keepdim=True))
     parent = torch.nn.Sequential(network).train()
     assert not parent[0].training and not any(p.requires_grad for p in network.parameters())

@@ -40,7 +40,9 @@ def _weights(network, seed=0):
             continue
         noise = torch.randn(value.shape, generator=random)
         fan = value[0].numel() if value.ndim > 1 else 1
-        tensors[name] = noise * (2 / fan) ** 0.5 if value.ndim > 1 else 0.1 * noise + (not name.endswith(("bias", "mean")))
+        tensors[name] = (
+            noise * (2 / fan) ** 0.5 if value.ndim > 1 else 0.1 * noise + (not name.endswith(("bias", "mean")))
+        )
     return {name: value.half() for name, value in tensors.items()}
 
 

@@ -32,12 +32,21 @@ def _batch(recipe: Default, count: int = 4) -> dict[str, torch.Tensor]:
     image = torch.randint(0, 255, (count, 128, 128, 3), dtype=torch.uint8, generator=generator)
     identity = torch.randn(count, recipe.points.identity.shape[0], generator=generator)
     expression = torch.rand(count, 51, generator=generator)
-    numbers = camera.CropCamera(torch.eye(3).repeat(count, 1, 1), torch.zeros(count, 2), torch.zeros(count), torch.zeros(count))
+    numbers = camera.CropCamera(
+        torch.eye(3).repeat(count, 1, 1), torch.zeros(count, 2), torch.zeros(count), torch.zeros(count)
+    )
     from likeness.geometry.cameras import project
 
     seen = project(recipe.points(identity, expression), camera.to_view(numbers, 128))
     flags = {"known": torch.ones(count), "rendered": torch.arange(count) % 2.0}
-    return {"image": image, "points": seen, "identity": identity, "expression": expression, **numbers._asdict(), **flags}
+    return {
+        "image": image,
+        "points": seen,
+        "identity": identity,
+        "expression": expression,
+        **numbers._asdict(),
+        **flags,
+    }
 
 
 def test_outline_points_slide_and_others_do_not():
@@ -90,7 +99,9 @@ def test_every_term_alone_reaches_the_heads_and_only_by_itself(term):
     if term == "bounds":  # mouthClose above jawOpen
         recipe.network.heads["expression"].bias.data[recipe.close] = 2.0
     recipe.losses(_batch(recipe), recipe.stages[0])[term].backward()
-    heads = {name for name, p in recipe.network.heads.named_parameters() if p.grad is not None and p.grad.abs().max() > 1e-12}
+    heads = {
+        name for name, p in recipe.network.heads.named_parameters() if p.grad is not None and p.grad.abs().max() > 1e-12
+    }
     reached = {
         "identity": {"identity.bias"}, "photo_identity": {"identity.bias"}, "expression": {"expression.bias"},
         "codes": {"expression.bias"}, "rotation": {"rotation.bias"}, "camera": {"camera.bias"}, "bounds": {"expression.bias"},

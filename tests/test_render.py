@@ -113,7 +113,9 @@ def test_a_highlight_stands_where_the_sphere_faces_half_way():
     expected = 0.7 * np.clip(cosine, 0, None) ** 60
     np.testing.assert_allclose(seen.specular.numpy()[hit], np.repeat(expected[hit][:, None], 3, 1), atol=0.01)
     specular = seen.specular.numpy()[..., 0] * hit
-    assert np.unravel_index(specular.argmax(), specular.shape) == np.unravel_index((expected * hit).argmax(), specular.shape)
+    assert np.unravel_index(specular.argmax(), specular.shape) == np.unravel_index(
+        (expected * hit).argmax(), specular.shape
+    )
     assert specular.max() > 0.69
 
 
@@ -260,6 +262,7 @@ def test_batches_are_single_pictures_and_one_serves_all():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_triangles_may_be_tensors_and_dtypes_stay(dtype):
     face, topology = head()
+
     def cast(value):
         return type(value)(*(f.to(dtype) if isinstance(f, torch.Tensor) else f for f in vars(value).values()))
 
@@ -288,7 +291,17 @@ def test_gradients_as_finite_differences_have_them():
         )  # fmt: skip
         return (seen.image * weight).sum()
 
-    free = [face.vertices, face.albedo, texture, base.harmonics, place, shininess, view.rotation, view.translation, view.focal]
+    free = [
+        face.vertices,
+        face.albedo,
+        texture,
+        base.harmonics,
+        place,
+        shininess,
+        view.rotation,
+        view.translation,
+        view.focal,
+    ]
     free = [tensor.clone().requires_grad_() for tensor in free]
     gradients = torch.autograd.grad(value(*free), free)
     for number, (tensor, gradient) in enumerate(zip(free, gradients)):

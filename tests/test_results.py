@@ -45,7 +45,9 @@ def ablation(full, other, up=True):
     ([], [1.0], True, "not measured"), ([1.0, 2.0], [1.0, 2.0], True, "equal"), ([1.0], [1.0], True, "equal"),
 ])  # fmt: skip
 def test_a_sentence_says_no_more_than_the_interval(full, other, up, word):
-    trials = [Trial(name, seed, {"x": float(v)}) for name, vs in (("a", full), ("b", other)) for seed, v in enumerate(vs)]
+    trials = [
+        Trial(name, seed, {"x": float(v)}) for name, vs in (("a", full), ("b", other)) for seed, v in enumerate(vs)
+    ]
     assert verdict(difference(trials, "a", "b", "x"), up) == word
 
 
@@ -57,7 +59,9 @@ def test_the_tables_of_an_ablation():
     found = ablation([9, 10, 11], [1, 2, 3])
     spreads, pairs = ablation_tables(found).split("\n\n")
     assert "| full | 3 | 20.0 | 10.0 ± 1.0 | - |" in spreads and "| without | 3 | 20.0 | 2.00 ± 1.0 | - |" in spreads
-    assert "| without | 8.00 (8.0 to 8.0) |" in pairs and "spread" not in pairs  # what has no better side is not compared
+    assert (
+        "| without | 8.00 (8.0 to 8.0) |" in pairs and "spread" not in pairs
+    )  # what has no better side is not compared
     assert verdicts(found) == ["*full* against *without*: better in top 1 %."]
 
 
@@ -110,7 +114,9 @@ def test_curves_are_drawn_a_panel_a_term(tmp_path):
     groups = drawn.findall("{*}g")
     assert [g.find("{*}text").text for g in groups] == ["a (log)", "b"]
     points = [tuple(map(float, p.split(","))) for p in groups[0].find("{*}polyline").get("points").split()]
-    assert all(before[0] < after[0] and before[1] < after[1] for before, after in zip(points, points[1:]))  # falls, y is down
+    assert all(
+        before[0] < after[0] and before[1] < after[1] for before, after in zip(points, points[1:])
+    )  # falls, y is down
     assert len(groups[1].find("{*}polyline").get("points").split()) < len(points)  # b begins with the second stage
 
 
@@ -121,7 +127,9 @@ def finished(folder):
         "recipe": "Genova2018", "stages": [["one", 200, {"a": 1.0}, {"decoder": 1e-3}], ["two", 400, {"b": 2.0}, {}]],
         "settings": {"batch": 16, "seed": 0},
     }  # fmt: skip
-    checkpoint.save(folder / "checkpoint.safetensors", {"weights.x": torch.zeros(1_500_000)}, {"identity": identity, "step": 600})
+    checkpoint.save(
+        folder / "checkpoint.safetensors", {"weights.x": torch.zeros(1_500_000)}, {"identity": identity, "step": 600}
+    )
     return folder
 
 
@@ -132,8 +140,12 @@ def test_pages_are_written_from_files_and_rewritten_alike(tmp_path):
     (tmp_path / "measured").mkdir()
     (tmp_path / "measured/report.json").write_text(json.dumps(report))
     (tmp_path / "scoreboard/validation").mkdir(parents=True)
-    (tmp_path / "scoreboard/validation/scores.csv").write_text("set,kind,slice,method,pictures\nheads,all,all,likeness,200\n")
-    verified = {"verification, validation": {"videos: judge": {"accuracy %": 69.0}, "videos: pixels": {"accuracy %": 50.0}}}
+    (tmp_path / "scoreboard/validation/scores.csv").write_text(
+        "set,kind,slice,method,pictures\nheads,all,all,likeness,200\n"
+    )
+    verified = {
+        "verification, validation": {"videos: judge": {"accuracy %": 69.0}, "videos: pixels": {"accuracy %": 50.0}}
+    }
     (tmp_path / "verified.json").write_text(json.dumps(verified))
     (tmp_path / "ablation").mkdir()
     (tmp_path / "ablation/ablation.json").write_text(json.dumps(ablation([9, 10, 11], [1, 2, 3])))
@@ -155,7 +167,10 @@ def test_pages_are_written_from_files_and_rewritten_alike(tmp_path):
     ):  # fmt: skip
         assert said in page, said
     assert "likeness | 1.4" not in page and str(tmp_path) not in page
-    assert "600 steps, 20 min | recall among photos: top 1 25.0 %, top 5 75.0 % of 4 | 6 of 6 runs" in (docs / "README.md").read_text()
+    assert (
+        "600 steps, 20 min | recall among photos: top 1 25.0 %, top 5 75.0 % of 4 | 6 of 6 runs"
+        in (docs / "README.md").read_text()
+    )
     (docs / "genova2018.md").write_text("by hand")
     results(Results(docs))
     assert (docs / "genova2018.md").read_text() == page

@@ -46,10 +46,14 @@ def extremes(opening):
 
 
 def test_gains_are_by_name_or_its_beginning_and_stay_in_range():
-    given = weights(browInnerUp=0.5, browDownLeft=0.2, mouthSmileLeft=0.6, mouthSmileRight=0.1, jawOpen=0.4, mouthClose=0.3)
+    given = weights(
+        browInnerUp=0.5, browDownLeft=0.2, mouthSmileLeft=0.6, mouthSmileRight=0.1, jawOpen=0.4, mouthClose=0.3
+    )
     found = gained(given, {"brow": 1.5, "browInnerUp": 0.5, "mouthSmile": 2, "jawOpen": 0.5})
     expected = given.copy()
-    for name, value in dict(browInnerUp=0.25, browDownLeft=0.3, mouthSmileLeft=1, mouthSmileRight=0.2, jawOpen=0.2, mouthClose=0.2).items():
+    for name, value in dict(
+        browInnerUp=0.25, browDownLeft=0.3, mouthSmileLeft=1, mouthSmileRight=0.2, jawOpen=0.2, mouthClose=0.2
+    ).items():
         expected[:, ROW[name]] = value
     np.testing.assert_allclose(found, expected)
     for wrong in ({"smile": 1.0}, {"jawOpen": -1.0}, {"jawOpen": float("nan")}):
@@ -73,7 +77,10 @@ def test_lids_are_open_by_the_same_share():
     blink = np.linspace(0, 0.8, 9)
     given = np.concatenate([weights(eyeBlinkLeft=w, eyeSquintLeft=0.1, jawOpen=0.1) for w in blink])
     found = closing(given, narrow, wide)
-    share = [np.maximum(face.at(EYE_LEFT, e) / face.at(EYE_LEFT, weights()), 0) for face, e in ((narrow, given), (wide, found))]
+    share = [
+        np.maximum(face.at(EYE_LEFT, e) / face.at(EYE_LEFT, weights()), 0)
+        for face, e in ((narrow, given), (wide, found))
+    ]
     plain = wide.at(EYE_LEFT, given) / wide.at(EYE_LEFT, weights())
     reached = found[:, ROW["eyeBlinkLeft"]] < 0.999
     np.testing.assert_allclose(share[1][reached], share[0][reached], atol=1e-3)
@@ -131,9 +138,15 @@ def test_a_file_of_ours_gets_movement_and_keeps_the_rest(tmp_path):
     after, read = parse(moved)
     same = gltf.to_bytes(face, [entry], CAMERA)
     expected, read_expected = parse(same)
-    assert after["meshes"] == document["meshes"] and after["materials"] == document["materials"] and after["nodes"] == expected["nodes"]
+    assert (
+        after["meshes"] == document["meshes"]
+        and after["materials"] == document["materials"]
+        and after["nodes"] == expected["nodes"]
+    )
     for mine, theirs in zip(after["animations"][0]["samplers"], expected["animations"][0]["samplers"], strict=True):
-        np.testing.assert_array_equal(_wide(after, read, mine["output"]), _wide(expected, read_expected, theirs["output"]))
+        np.testing.assert_array_equal(
+            _wide(after, read, mine["output"]), _wide(expected, read_expected, theirs["output"])
+        )
     assert after["asset"]["extras"]["notices"][-1] == "a clip's licence"
     again, _ = parse(animated(Glb.of(moved), [entry], None))
     assert len(again["animations"]) == 1 and "cameras" not in again and len(again["nodes"]) == 3
@@ -169,7 +182,9 @@ def test_other_programs_files_move_by_names_however_spelled(tmp_path):
     for channel in document["animations"][0]["channels"]:
         assert channel["target"]["path"] == "weights"
         found = read(document["animations"][0]["samplers"][channel["sampler"]]["output"]).reshape(-1, 6)
-        np.testing.assert_allclose(found[:, [0, 1, 2, 3, 5]], entry.weights[:, [row for row in rows if row >= 0]], atol=1e-6)
+        np.testing.assert_allclose(
+            found[:, [0, 1, 2, 3, 5]], entry.weights[:, [row for row in rows if row >= 0]], atol=1e-6
+        )
         assert np.ptp(found[:, 4]) == 0
     assert report(animated(glb, [entry]), tmp_path)["issues"]["numErrors"] == 0
 

@@ -11,7 +11,9 @@ from likeness.geometry.mesh import vertex_normals
 from likeness.geometry.rotation import from_euler
 from likeness.types import View
 
-MOTION = Similarity(from_euler(*(np.float64(a) for a in (0.1, -0.05, 0.08))), np.array([4.0, -3.0, 5.0]), np.float64(1.07))
+MOTION = Similarity(
+    from_euler(*(np.float64(a) for a in (0.1, -0.05, 0.08))), np.array([4.0, -3.0, 5.0]), np.float64(1.07)
+)
 
 
 def dome(count=41, bump=0.0):

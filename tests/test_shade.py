@@ -31,7 +31,9 @@ def surface(batch=()):
 
 def point_lights(batch=(), count=3):
     positions = 900 * random(4, *batch, count, 3)
-    return PointLights(positions, random(5, *batch, count, 3).abs(), random(6, *batch, 3).abs(), 1 + random(7, *batch).abs())
+    return PointLights(
+        positions, random(5, *batch, count, 3).abs(), random(6, *batch, 3).abs(), 1 + random(7, *batch).abs()
+    )
 
 
 def highlight(batch=()):

@@ -67,8 +67,11 @@ def test_archives_of_others_with_folders_and_strange_endings(tmp_path):
         entry = tarfile.TarInfo("./v1.0")
         entry.type = tarfile.DIRTYPE
         file.addfile(entry)
-        for name, content in (("./v1.0/7.JPG", cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()),
-                              ("./v1.0/7.depth.exr", b"?"), ("./v1.0/7.npy", shards.npy(np.ones(3)))):
+        for name, content in (
+            ("./v1.0/7.JPG", cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()),
+            ("./v1.0/7.depth.exr", b"?"),
+            ("./v1.0/7.npy", shards.npy(np.ones(3))),
+        ):
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             file.addfile(entry, io.BytesIO(content))

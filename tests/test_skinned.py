@@ -43,7 +43,7 @@ def test_against_four_by_four_matrices(model, batch):
     inputs = codes(*batch)
     found = face(*inputs).vertices
     assert found.shape == (*batch, 12, 3)
-    identity, expression, pose = (value.reshape(-1, *value.shape[len(batch):])[-1].numpy() for value in inputs)
+    identity, expression, pose = (value.reshape(-1, *value.shape[len(batch) :])[-1].numpy() for value in inputs)
     shape, rig = model.decode(identity, expression), model.skeleton
     joints, turns = rig.regressor @ shape, from_axis_angle(pose.astype(np.float64))
     shape = shape + np.tensordot((turns[1:] - np.eye(3)).ravel(), rig.correctives, 1)

@@ -71,7 +71,9 @@ class Command:
 ])  # fmt: skip
 def test_the_command_line_takes_dotted_names(args):
     config = tyro.cli(Command, args=stages_together(args))
-    assert config.settings.stages == {"1.terms.moments": "5", "base.rates.encoder": "1e-4"} and config.settings.batch == 4
+    assert (
+        config.settings.stages == {"1.terms.moments": "5", "base.rates.encoder": "1e-4"} and config.settings.batch == 4
+    )
     assert tyro.cli(Command, args=stages_together([])).settings.stages == {}
 
 
@@ -97,7 +99,9 @@ def test_a_term_that_is_switched_off_and_computed_all_the_same_is_refused(tmp_pa
         train(Line(), tmp_path, settings(stages={"1.terms.error": "off"}), console=quiet())
 
 
-@pytest.mark.parametrize(("changes", "items"), [({}, 80), ({"full.steps": "30"}, 240), ({"full.steps": "0", "base.steps": "6"}, 48)])
+@pytest.mark.parametrize(
+    ("changes", "items"), [({}, 80), ({"full.steps": "30"}, 240), ({"full.steps": "0", "base.steps": "6"}, 48)]
+)
 def test_crops_of_tewari2018_are_enough_for_its_longest_stage_after_changes(changes, items, monkeypatch, tmp_path):
     from likeness.cli.tewari2018 import Tewari2018, look
     from likeness.data import folder, landmarked

@@ -32,7 +32,9 @@ def paint():
     spots = 0.55 + 0.2 * u * v
     mean = np.stack([spots + 0.1, spots, spots - 0.1], -1)
     down = np.broadcast_to(np.linspace(-1, 1, 64)[:, None], (64, 64))
-    modes = np.stack([np.full((64, 64, 3), 0.08), np.full((64, 64, 3), 0.05) * [1, 0, -1], 0.08 * down[..., None] * [1, 1, 1]])
+    modes = np.stack(
+        [np.full((64, 64, 3), 0.08), np.full((64, 64, 3), 0.05) * [1, 0, -1], 0.08 * down[..., None] * [1, 1, 1]]
+    )
     return AlbedoModel.of(mean, modes, np.array([1, 1, 1]), np.zeros((32, 32)))
 
 
@@ -40,13 +42,19 @@ SURFACE = Surface.of(toy.head(), paint())
 FREE = Layout(6, 3, 51)
 
 
-def scene(identity=(0.8, -0.6, 0.7, 1.2, 0.5, -0.5), albedo=(0.8, -0.5, 0.6), yaw=0.15, jaw=0.4, brightness=0.9, frames=1):
+def scene(
+    identity=(0.8, -0.6, 0.7, 1.2, 0.5, -0.5), albedo=(0.8, -0.5, 0.6), yaw=0.15, jaw=0.4, brightness=0.9, frames=1
+):
     """Frames of one toy person; light from the upper left."""
     expression = torch.zeros(frames, 51)
     expression[:, EXPRESSIONS.index("jawOpen")] = jaw
     light = torch.zeros(frames, 9, 3)
     light[:, 0], light[:, 1], light[:, 2], light[:, 3] = 3.545 * brightness, 0.5, 0.6, -0.4
-    angles = torch.linspace(yaw, -yaw, frames, dtype=torch.float64) if frames > 1 else torch.tensor([yaw], dtype=torch.float64)
+    angles = (
+        torch.linspace(yaw, -yaw, frames, dtype=torch.float64)
+        if frames > 1
+        else torch.tensor([yaw], dtype=torch.float64)
+    )
     rotation = from_euler(angles, 0 * angles + 0.05, 0 * angles).float()
     place = torch.tensor([0.0, 0.0, -900.0]).repeat(frames, 1)
     return Scene(
@@ -61,7 +69,10 @@ def evidence(true, start, count=478):
     for i in range(len(true)):
         image, skin = drawn(SURFACE, true, np.full((SIZE, SIZE, 3), 0.3, np.float32), i)
         found = marks.compare(SURFACE, true, i, torch.zeros(count, 2), torch.ones(count))
-        view = View(*(getattr(start, name)[i].numpy() for name in ("rotation", "translation", "focal", "principal")), (SIZE, SIZE))
+        view = View(
+            *(getattr(start, name)[i].numpy() for name in ("rotation", "translation", "focal", "principal")),
+            (SIZE, SIZE),
+        )
         result.append(Evidence(
             image, np.eye(3), np.eye(3), found.pixels.numpy(), np.full(count, 0.5, np.float32), skin,
             start.identity[0].numpy(), start.expression[i].numpy(), view,
@@ -144,7 +155,9 @@ def test_every_term_alone_moves_what_is_free_to_lower_itself(name):
     assert numbers["steps"] >= 1
     groups = {"identity": ("identity",), "albedo": ("albedo",), "expression": ("expression",), "light": ("light",),
               "pose": ("rotation", "translation", "focal")}  # fmt: skip
-    moved = {g for g, fields in groups.items() if any(not torch.equal(getattr(start, f), getattr(end, f)) for f in fields)}
+    moved = {
+        g for g, fields in groups.items() if any(not torch.equal(getattr(start, f), getattr(end, f)) for f in fields)
+    }
     assert moved and moved <= set(rates), "nothing but what is free moves"
 
 
@@ -153,7 +166,10 @@ def test_a_rendered_face_gives_its_numbers_back():
     found, report = fitted.scene, fitted.report
     assert not report.diverged.any()
     assert report.before.photometric < report.plain.photometric, "albedo explains what light alone does not"
-    assert report.after.landmarks < 0.2 * report.before.landmarks and report.after.photometric < 0.6 * report.before.photometric
+    assert (
+        report.after.landmarks < 0.2 * report.before.landmarks
+        and report.after.photometric < 0.6 * report.before.photometric
+    )
     true, first = SURFACE.vertices(TRUE.identity, TRUE.expression), SURFACE.vertices(START.identity, START.expression)
     end = SURFACE.vertices(found.identity, found.expression)
 
@@ -214,7 +230,9 @@ def test_a_fit_that_makes_both_errors_worse_is_put_back():
 
 
 def test_jaw_points_of_the_68_slide_to_the_outline():
-    turned = replace(TRUE, rotation=from_euler(*(torch.tensor([a], dtype=torch.float64) for a in (0.9, 0.0, 0.0))).float())
+    turned = replace(
+        TRUE, rotation=from_euler(*(torch.tensor([a], dtype=torch.float64) for a in (0.9, 0.0, 0.0))).float()
+    )
     frontal, side = (marks.compare(SURFACE, s, 0, torch.zeros(68, 2), torch.ones(68)) for s in (TRUE, turned))
     rows = torch.as_tensor(SURFACE.topology.contour).long()
     assert (side.vertices[:17] == rows.gather(1, torch.full((17, 1), rows.shape[1] - 1))).all(1).sum() < 17
@@ -264,11 +282,15 @@ def test_half_of_the_paints_is_all_of_them():
     half = random.integers(-127, 128, (5, 16, 8, 3)).astype(np.int8)
     model = AlbedoModel(random.random((16, 8, 3), np.float32), half, random.random(5, np.float32), np.array([1, -1, 1, -1, -1], np.int8),
                         np.zeros((2, 1), np.uint8))  # fmt: skip
-    whole = torch.from_numpy(np.stack([unfold(mode * scale, sign) for mode, scale, sign in zip(half, model.scale, model.symmetry)], -1))
+    whole = torch.from_numpy(
+        np.stack([unfold(mode * scale, sign) for mode, scale, sign in zip(half, model.scale, model.symmetry)], -1)
+    )
     paints, code = Paints.of(model), torch.from_numpy(random.standard_normal(5).astype(np.float32))
     torch.testing.assert_close(paints.mixed(code), whole @ code, atol=1e-3, rtol=1e-5)
     ids, shares = pixels.texels(torch.rand(300, 2, generator=torch.Generator().manual_seed(0)), 16)
-    torch.testing.assert_close(paints.at(ids, shares), (whole.flatten(0, 1)[ids] * shares[..., None, None]).sum(1), atol=1e-3, rtol=1e-5)
+    torch.testing.assert_close(
+        paints.at(ids, shares), (whole.flatten(0, 1)[ids] * shares[..., None, None]).sum(1), atol=1e-3, rtol=1e-5
+    )
     assert not Paints.none(16).at(ids, shares).any() and Paints.none(16).mixed(code[:1]).shape == (16, 16, 3)
 
 

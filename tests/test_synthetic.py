@@ -68,7 +68,9 @@ class _Shooting:
 def test_shards_are_read_back_and_continue_each_other(tmp_path):
     whole, first, second = (tmp_path / name for name in ("whole.npz", "first.npz", "second.npz"))
     for path, start, count in ((whole, 0, 3), (first, 0, 2), (second, 2, 1)):
-        assert list(synthetic.write_shard(path, _Shooting(), "train", start, count)) == list(range(start, start + count))
+        assert list(synthetic.write_shard(path, _Shooting(), "train", start, count)) == list(
+            range(start, start + count)
+        )
     one, two = synthetic.Renders([whole]), synthetic.Renders([first, second])
     np.testing.assert_array_equal(one.images, two.images)
     np.testing.assert_array_equal(one.targets["identity"], two.targets["identity"])

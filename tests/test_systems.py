@@ -135,7 +135,9 @@ def test_matrices_and_kernels_are_stored_in_8_bits(files):
     bytes_ = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
     for path in files.values():
         large = [t for t in onnx.load(path).graph.initializer if len(t.dims) > 1 and np.prod(t.dims) >= 4096]
-        wide = [t for t in large if t.data_type not in bytes_ and t.data_type != onnx.TensorProto.INT16]  # 16 bits: places
+        wide = [
+            t for t in large if t.data_type not in bytes_ and t.data_type != onnx.TensorProto.INT16
+        ]  # 16 bits: places
         assert large and not wide
 
 
@@ -152,7 +154,9 @@ def test_long_rows_of_a_sparse_matrix_are_applied_as_short_ones():
 
 
 def test_cards_come_back_and_others_are_refused(tmp_path):
-    card = Card("x", "y", "z", ("a", "b"), "0", 7, {"identity": 1}, True, template=((1.0, 2.0),) * 5, facts={"k": [1, "v"]})
+    card = Card(
+        "x", "y", "z", ("a", "b"), "0", 7, {"identity": 1}, True, template=((1.0, 2.0),) * 5, facts={"k": [1, "v"]}
+    )
     entries = to_metadata(card)
     assert from_metadata(entries, tmp_path) == card
     document = json.loads(entries["likeness.card"])
@@ -181,7 +185,11 @@ def seen(head):
         codes["expression"][head.expression_names.index(name)] = weight
     turned = from_euler(np.float64(0.4), np.float64(-0.1), np.float64(0.2))
     view = View(turned, np.array([10.0, -20, -800]), np.float64(900), np.array([128.0, 128]), (256, 256))
-    shape = poser.mean + np.tensordot(codes["identity"], poser.identity, 1) + np.tensordot(codes["expression"], poser.expression, 1)
+    shape = (
+        poser.mean
+        + np.tensordot(codes["identity"], poser.identity, 1)
+        + np.tensordot(codes["expression"], poser.expression, 1)
+    )
     points = np.full((478, 2), 1e4)  # the outline's are nowhere near: they must not count
     points[poser.rows] = project(shape, view)
     return poser, codes, view, Landmarks(points, np.full(478, 0.3))
@@ -189,7 +197,9 @@ def seen(head):
 
 def test_pose_and_expression_come_from_landmarks(seen):
     poser, codes, view, landmarks = seen
-    begin = replace(view, rotation=from_axis_angle(np.array([0.1, -0.2, 0.1])) @ view.rotation, translation=view.translation * 1.1)
+    begin = replace(
+        view, rotation=from_axis_angle(np.array([0.1, -0.2, 0.1])) @ view.rotation, translation=view.translation * 1.1
+    )
     expression, found = poser({"identity": codes["identity"], "expression": np.zeros(51)}, begin, landmarks)
     off = [np.degrees(abs(a - b)) for a, b in zip(to_euler(found.rotation), to_euler(view.rotation))]
     assert max(off) < 0.5 and np.linalg.norm(found.translation - view.translation) < 4
@@ -215,7 +225,9 @@ def test_a_face_of_genova_is_at_rest_in_its_own_albedo(files, portrait):
     forehead = face.texture[:80].reshape(20, 4, 256, 4, 3).mean((1, 3))
     assert abs(forehead - color.encode(face.albedo)[:20]).mean() < 1  # albedo, not the photo
     found = face.files()
-    assert {"face.glb", "face.json", "overlay.png", "albedo.png"} <= set(found) <= set(RESULT_FILES) and "base.glb" not in found
+    assert {"face.glb", "face.json", "overlay.png", "albedo.png"} <= set(found) <= set(
+        RESULT_FILES
+    ) and "base.glb" not in found
     record = json.loads(found["face.json"])
     assert record["model"]["system"] == "genova2018" and len(record["codes"]["albedo"]) == 60
     box = np.array(face.box)
@@ -229,16 +241,26 @@ def test_a_face_of_tewari_has_two_levels(files, portrait, head):
     np.testing.assert_allclose(face.vertices - face.base.vertices, estimate.geometry, atol=1e-3)
     np.testing.assert_allclose(face.neutral - face.base.neutral, estimate.geometry, atol=1e-3)
     assert np.linalg.norm(estimate.geometry, axis=1).max() > 0.1
-    np.testing.assert_allclose(face.base.vertices, head.decode(face.codes["identity"], face.codes["expression"]), atol=1e-2)
+    np.testing.assert_allclose(
+        face.base.vertices, head.decode(face.codes["identity"], face.codes["expression"]), atol=1e-2
+    )
     tones = color.srgb_from_linear(face.albedo) - color.srgb_from_linear(face.base.albedo)
     inside = (face.albedo > 0.01) & (face.albedo < 0.9)
     assert abs(tones).max() > 0.005
     wanted = np.repeat(np.repeat(estimate.reflectance, 16, 0), 16, 1)
     middle = slice(8, None, 16)
-    np.testing.assert_allclose(tones[middle, middle][inside[middle, middle]], wanted[middle, middle][inside[middle, middle]], atol=0.02)
+    np.testing.assert_allclose(
+        tones[middle, middle][inside[middle, middle]], wanted[middle, middle][inside[middle, middle]], atol=0.02
+    )
     found = face.files()
-    assert {"face.glb", "base.glb", "albedo.png", "albedo-base.png", "light.png", "light.hdr"} <= set(found) <= set(RESULT_FILES)
-    assert found["face.glb"] != found["base.glb"] and "research use only" in json.loads(found["face.json"])["licences"][-1]
+    assert (
+        {"face.glb", "base.glb", "albedo.png", "albedo-base.png", "light.png", "light.hdr"}
+        <= set(found)
+        <= set(RESULT_FILES)
+    )
+    assert (
+        found["face.glb"] != found["base.glb"] and "research use only" in json.loads(found["face.json"])["licences"][-1]
+    )
     (dense,) = reconstruct(portrait, system=load(str(files["tewari"]), "dense"))
     grid = head.layout.size**2
     places = dense.topology.landmarks["68"].points(dense.vertices) - face.topology.landmarks["68"].points(face.vertices)
@@ -251,7 +273,9 @@ def test_a_face_is_drawn_in_its_light(files, portrait):
     even[0] = 0.5 / harmonics.CONSTANTS[0]
     plain, coverage = replace(face, light=Light(even)).drawn()
     inside = coverage[..., 0] == 1
-    texture = rendered(face.vertices, face.topology.triangles, face.view, face.topology.uv, color.decode(face.texture))[0]
+    texture = rendered(face.vertices, face.topology.triangles, face.view, face.topology.uv, color.decode(face.texture))[
+        0
+    ]
     np.testing.assert_allclose(plain[inside], texture[inside] / 2, atol=1e-5)
     even[3] = 0.4  # light from the right of the camera
     side = replace(face, light=Light(even)).drawn()[0]
@@ -269,12 +293,16 @@ def test_light_of_a_turned_photo_is_turned(files, portrait):
     graph = Graph(files["tewari"])
     upright = tewari2018.estimate(graph(face.crop.image), face.crop, face.image.shape[:2])
     size = face.image.shape[0]
-    quarter = np.array([[0.0, 1, 0], [-1, 0, size], [0, 0, 1]]) @ face.crop.photo_from_crop  # pixels of the turned photo
+    quarter = (
+        np.array([[0.0, 1, 0], [-1, 0, size], [0, 0, 1]]) @ face.crop.photo_from_crop
+    )  # pixels of the turned photo
     turned = tewari2018.estimate(graph(face.crop.image), replace(face.crop, photo_from_crop=quarter), turn.shape[:2])
     normals = np.eye(3)
     quarter_turn = turned.view.rotation @ upright.view.rotation.T
     np.testing.assert_allclose(
-        harmonics.shade(normals @ quarter_turn.T, turned.light.harmonics), harmonics.shade(normals, upright.light.harmonics), atol=1e-6
+        harmonics.shade(normals @ quarter_turn.T, turned.light.harmonics),
+        harmonics.shade(normals, upright.light.harmonics),
+        atol=1e-6,
     )
     assert abs(turned.light.harmonics - upright.light.harmonics).max() > 1e-4
 

@@ -42,7 +42,9 @@ def test_network_answers_as_the_file_and_its_norms_fit_the_pictures(trained):
     with torch.no_grad():
         for mine, its in zip(fresh.eval()(images), network(images)):
             assert (mine - its).abs().max() < 1e-3 * its.abs().max()
-        for mine, its in zip(fresh.train()(images), network(images)):  # statistics of the batch are those that were kept
+        for mine, its in zip(
+            fresh.train()(images), network(images)
+        ):  # statistics of the batch are those that were kept
             assert (mine - its).abs().max() < 2e-2 * its.abs().max()
 
 

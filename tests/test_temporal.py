@@ -23,7 +23,9 @@ def smooth(signal, times=None, seen=None, noise=0.1, spread=0.05, freedom=3.0, r
         bend[1:-1] = np.einsum("fk,fkn->fn", stencil[1:-1], np.stack([state[:-2], state[1:-1], state[2:]], 1))
         precision = temporal.looseness(bend if round_ else 0 * bend, [calm])
         gradient = seen[:, None] * (state - np.where(seen[:, None], signal, 0)) / noise**2
-        low, high = (np.full_like(state, b) for b in (-np.inf, np.inf)) if bounds is None else (b - state for b in bounds)
+        low, high = (
+            (np.full_like(state, b) for b in (-np.inf, np.inf)) if bounds is None else (b - state for b in bounds)
+        )
         state = state + temporal.step(hessian, gradient, bend, precision, stencil, low, high)
     return state
 

@@ -38,8 +38,16 @@ RATES = {"encoder": 2e-3, "heads": 4e-3, "skin": 4e-3}
 STAGES = (
     Stage("base", 24, BASE, RATES), Stage("full", 36, FULL, {"geometry": 1e-2, "reflectance": 5e-2}),
 )  # fmt: skip
-GROUPS = {"sparse": "heads", "std": "heads", "photo_base": "skin", "photo_final": "reflectance", "smo": "geometry",
-          "sta": "geometry", "ref": "reflectance", "glo": "reflectance"}
+GROUPS = {
+    "sparse": "heads",
+    "std": "heads",
+    "photo_base": "skin",
+    "photo_final": "reflectance",
+    "smo": "geometry",
+    "sta": "geometry",
+    "ref": "reflectance",
+    "glo": "reflectance",
+}
 
 
 class Small(Backbone):
@@ -313,7 +321,9 @@ def test_a_face_model_of_others_can_be_the_base_level(portraits, tmp_path):
     losses = recipe.losses(_batch(portraits), Stage("x", 1, FULL, {}))
     assert set(losses) == set(FULL) and all(loss.isfinite() for loss in losses.values())
     code = torch.randn(2, 3)
-    torch.testing.assert_close(stored(face.albedo.diffuse(code)), face.albedo.encoded(code).clamp(0, 1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        stored(face.albedo.diffuse(code)), face.albedo.encoded(code).clamp(0, 1), atol=1e-4, rtol=0
+    )
     pca.write(tmp_path / "plain.npz", replace(other, albedo=None))
     with pytest.raises(AssetError, match="colours"):
         parts(tmp_path / "plain.npz")

@@ -108,6 +108,7 @@ def test_another_person_in_the_same_place_is_a_cut(toy_system, photo):
 
 def test_a_doubtful_face_counts_where_it_is_expected(toy_system, photo):
     """The toy finder's score is the place from left to right; a threshold of a half hides the left one."""
+
     def find(image, min_face, min_score):
         return toy_system.find(image, min_face, 0.5 if min_score is None else min_score)
 

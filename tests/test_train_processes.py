@@ -34,7 +34,9 @@ def run(folder, count=2, changes=None, recipe=None, folders=None):
         env = os.environ | {"OMP_NUM_THREADS": "1"} | {key: str(value) for key, value in named.items()}
         where = str(folders[rank] if folders else folder)
         command = [sys.executable, "line.py", where, json.dumps(changes or {}), json.dumps(recipe or {})]
-        running.append(subprocess.Popen(command, cwd=TESTS, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        running.append(
+            subprocess.Popen(command, cwd=TESTS, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
     try:
         said = [process.communicate(timeout=120) for process in running]
     finally:

@@ -64,7 +64,9 @@ def test_parts_begin_with_the_same_statistics_and_leave_their_mean(tmp_path):
 
 def test_parts_have_masks_of_their_own(tmp_path):
     recipe, masks = Line(), []
-    recipe.body[2].register_forward_hook(lambda module, inputs, output: masks.append(output == 0) if module.training else None)
+    recipe.body[2].register_forward_hook(
+        lambda module, inputs, output: masks.append(output == 0) if module.training else None
+    )
     train(recipe, tmp_path, settings(accumulate=2), limit=1, console=quiet())
     assert masks[0].any() and not masks[0].equal(masks[1])
 
@@ -155,7 +157,9 @@ def test_half_precision_is_for_networks_and_keeps_the_weights(tmp_path):
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_loss_that_is_not_finite_stops_with_its_batch(tmp_path, accumulate):
     recipe = Line(poison=5 * accumulate)
-    with pytest.raises(TrainingError, match=r"stage first, step 4: error is not finite; the batch is in .*step-4\.safetensors"):
+    with pytest.raises(
+        TrainingError, match=r"stage first, step 4: error is not finite; the batch is in .*step-4\.safetensors"
+    ):
         train(recipe, tmp_path, settings(accumulate=accumulate), console=quiet())
     batch = load_file(tmp_path / "batch-of-step-4.safetensors")
     assert batch["x"].shape == (8, 3) and torch.allclose(batch["y"], 2 * batch["x"] + 1)

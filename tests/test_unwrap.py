@@ -20,7 +20,9 @@ WHOLE = (slice(None), slice(None))
 def painted(seed=0, symmetric=False):
     """A smooth random texture of skin-like brightness."""
     rng = np.random.default_rng(seed)
-    texture = cv2.resize(rng.uniform(90, 220, (10, 10, 3)).astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+    texture = cv2.resize(
+        rng.uniform(90, 220, (10, 10, 3)).astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC
+    )
     texture = (texture + texture[:, ::-1]) / 2 if symmetric else texture
     return np.clip(texture, 0, 255).astype(np.uint8)
 
@@ -107,7 +109,9 @@ def test_no_black_holes_whatever_the_view(face):
     texture = painted(4)
     for view in (
         draw.portrait(face[0], (200, 200), yaw=1.4),
-        transform_view(draw.portrait(face[0], (200, 200)), np.array([[1, 0, -90.0], [0, 1, 60], [0, 0, 1]]), (200, 200)),
+        transform_view(
+            draw.portrait(face[0], (200, 200)), np.array([[1, 0, -90.0], [0, 1, 60], [0, 0, 1]]), (200, 200)
+        ),
     ):
         picture = draw.textured(*face, texture, view, (0.4, 0.4, 0.4))
         found = unwrap(picture, *_args(face, view), SIZE)

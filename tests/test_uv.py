@@ -89,7 +89,9 @@ def test_a_mirrored_face_has_the_mirrored_texture():
     inside = chart.covered & chart.covered[:, ::-1]
     apart = np.abs(uv.mirrored_texture(chart.to_texture(values)) - mirrored)[inside].max(-1)
     assert (apart < 1e-5).mean() > 0.99  # but for centres on the seam of two parts, which is either one's
-    np.testing.assert_array_equal(uv.mirrored_values(uv.mirrored_values(values, topology.mirror), topology.mirror), values)
+    np.testing.assert_array_equal(
+        uv.mirrored_values(uv.mirrored_values(values, topology.mirror), topology.mirror), values
+    )
     texture = np.random.default_rng(1).standard_normal((32, 32, 1))
     torch = pytest.importorskip("torch")
     np.testing.assert_array_equal(uv.mirrored_texture(torch.tensor(texture)), texture[:, ::-1])

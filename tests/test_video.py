@@ -182,4 +182,6 @@ def test_without_pyav_the_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_names_of_clips():
-    assert video.is_clip("a/b.MP4") and video.is_clip("c.webm") and not video.is_clip("d.jpg") and not video.is_clip("mp4")
+    assert (
+        video.is_clip("a/b.MP4") and video.is_clip("c.webm") and not video.is_clip("d.jpg") and not video.is_clip("mp4")
+    )

@@ -62,6 +62,8 @@ def run(shards, folder, limit=None, **changes):
 
 if __name__ == "__main__":
     opened: set[str] = set()
-    sys.addaudithook(lambda event, given: event == "open" and str(given[0]).endswith(".tar") and opened.add(Path(given[0]).name))
+    sys.addaudithook(
+        lambda event, given: event == "open" and str(given[0]).endswith(".tar") and opened.add(Path(given[0]).name)
+    )
     run(sys.argv[1], sys.argv[2])
     print(json.dumps(sorted(opened)))

@@ -25,4 +25,8 @@ def like(values: Any, array: Any) -> Any:
 
 def even(count: int, most: int) -> numpy.ndarray:
     """Numbers of at most so many of `count` rows, evenly spread, the first and the last among them where they are several."""
-    return numpy.unique(numpy.linspace(0, count - 1, min(count, most)).round().astype(int)) if count else numpy.zeros(0, int)
+    return (
+        numpy.unique(numpy.linspace(0, count - 1, min(count, most)).round().astype(int))
+        if count
+        else numpy.zeros(0, int)
+    )

@@ -95,10 +95,10 @@ class AlbedoModel:
         """The specular albedo's mean (G, G / 2) and modes (K, G, G / 2), authored: gloss, and what darkening takes from it."""
         gloss = self.gloss.astype(np.float32) / 255
         step = self.size // len(self.gloss)
-        bright = (self.half_modes @ LUMINANCE).reshape(
-            self.codes, len(gloss), step, gloss.shape[1], step
-        ).mean((2, 4))
-        person = (bright * gloss).sum((1, 2)) / gloss.sum()  # where skin shines: how bright the mode makes the whole person
+        bright = (self.half_modes @ LUMINANCE).reshape(self.codes, len(gloss), step, gloss.shape[1], step).mean((2, 4))
+        person = (bright * gloss).sum(
+            (1, 2)
+        ) / gloss.sum()  # where skin shines: how bright the mode makes the whole person
         person = np.where(self.symmetry > 0, person, 0).astype(np.float32)
         return gloss, MATTE * gloss * (bright - person[:, None, None])
 
@@ -146,7 +146,11 @@ def load(path: Path | None = None) -> AlbedoModel:
         content = source.read_bytes()
         data = parse(content)
         head = json.loads(json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["model"])
-        model = AlbedoModel(data["mean"].astype(np.float32), *(data[k] for k in ("modes", "scale", "symmetry", "gloss")), head["licence"])
+        model = AlbedoModel(
+            data["mean"].astype(np.float32),
+            *(data[k] for k in ("modes", "scale", "symmetry", "gloss")),
+            head["licence"],
+        )
     except OSError as error:
         raise AssetError(f"cannot read the albedo model {source}: {error.strerror}") from error
     except (KeyError, ValueError, TypeError, IndexError, SafetensorError) as error:

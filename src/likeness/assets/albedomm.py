@@ -78,7 +78,9 @@ def _read_hdf5(path: Path) -> Albedo:
             deviations = np.sqrt(np.maximum(data[keys[2]].astype(np.float64), 0))
             found[name] = Colors(vertices_of(path, keys[0], data[keys[0]]), modes_of(path, keys[1], data[keys[1]], deviations),
                                  "linear")  # fmt: skip
-    return Albedo("AlbedoMM on Basel vertices", READABLE["albedomm"].licence, found["diffuseAlbedo"], found.get("specularAlbedo"))
+    return Albedo(
+        "AlbedoMM on Basel vertices", READABLE["albedomm"].licence, found["diffuseAlbedo"], found.get("specularAlbedo")
+    )
 
 
 def _read_chart(path: Path, shape: OutsideModel | None) -> Albedo:
@@ -113,8 +115,12 @@ def _at(path: Path, name: str, mean: np.ndarray, modes: np.ndarray, places: np.n
     y = np.clip((1 - places[known, 1]) * side - 0.5, 0, side - 1)
     column, row = np.minimum(x.astype(int), side - 2), np.minimum(y.astype(int), side - 2)
     right, down = x - column, y - row
-    corners = ((row, column, (1 - down) * (1 - right)), (row, column + 1, (1 - down) * right),
-               (row + 1, column, down * (1 - right)), (row + 1, column + 1, down * right))
+    corners = (
+        (row, column, (1 - down) * (1 - right)),
+        (row, column + 1, (1 - down) * right),
+        (row + 1, column, down * (1 - right)),
+        (row + 1, column + 1, down * right),
+    )
     values = np.zeros((len(places), 3), np.float32)
     values[known] = sum(weight[:, None] * mean[r, c] for r, c, weight in corners)
     values[~known] = values[known].mean(0)
@@ -122,4 +128,6 @@ def _at(path: Path, name: str, mean: np.ndarray, modes: np.ndarray, places: np.n
     shapes[:, known] = np.moveaxis(sum(weight[:, None, None] * modes[r, c] for r, c, weight in corners), -1, 0)
     scale = 1 / 255 if values.max() > 2 else 1.0
     order = [2, 1, 0] if values[:, 0].mean() < values[:, 2].mean() else [0, 1, 2]
-    return Colors((values * scale)[:, order].astype(np.float32), (shapes * scale)[..., order].astype(np.float32), "linear")
+    return Colors(
+        (values * scale)[:, order].astype(np.float32), (shapes * scale)[..., order].astype(np.float32), "linear"
+    )

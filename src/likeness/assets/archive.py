@@ -58,7 +58,9 @@ def need(path: Path, arrays: Mapping[str, Any], keys: Iterable[str], what: str) 
     """
     missing = [key for key in keys if key not in arrays]
     if missing:
-        raise AssetError(f"{path}: not {what}: no {', '.join(missing)}, there are {', '.join(sorted(arrays)[:8]) or 'none'}")
+        raise AssetError(
+            f"{path}: not {what}: no {', '.join(missing)}, there are {', '.join(sorted(arrays)[:8]) or 'none'}"
+        )
 
 
 def _member(file: IO[bytes], key: str) -> Any:

@@ -98,7 +98,10 @@ def _read_hdf5(path: Path) -> OutsideModel:
         if albedo.mean.max() > 2:
             albedo = Colors(albedo.mean / 255, albedo.modes / 255, "srgb")
     elif "diffuseAlbedo/model/mean" in data:
-        albedo, notes[-1] = Colors(*_part(path, data, "diffuseAlbedo"), "linear"), "colours are the albedo model's, linear"
+        albedo, notes[-1] = (
+            Colors(*_part(path, data, "diffuseAlbedo"), "linear"),
+            "colours are the albedo model's, linear",
+        )
     if "specularAlbedo/model/mean" in data:
         specular = Colors(*_part(path, data, "specularAlbedo"), "linear")
     faces = triangles_of(path, data["shape/representer/cells"])

@@ -110,7 +110,9 @@ class _Skin:
         refinement = _refinement(layout.size)
         used = ~np.logical_or.reduce(list(layout.free("dense").values())).ravel()
         on_grid = layout.uv("dense")[: n * n][used].astype(np.float64)
-        samples = vstack([_rows(layout.embed(on_grid, "dense"), n * n), _rows(layout.embed(self.places, "dense"), n * n)])
+        samples = vstack(
+            [_rows(layout.embed(on_grid, "dense"), n * n), _rows(layout.embed(self.places, "dense"), n * n)]
+        )
         targets = vstack([self._interpolation(on_grid), diags(np.ones(NARROW))])
         self._design = (samples @ refinement).tocsr()
         self._targets = targets.tocsr()
@@ -160,7 +162,10 @@ def _bending(layout: Layout) -> Any:
     n = layout.size
     free = np.logical_or.reduce(list(layout.free("base").values())).ravel()
     rows = []
-    for stencil, weights in (([-1.0, 3.0, -3.0, 1.0], SKIN_STIFFNESS * ~free), ([1.0, -2.0, 1.0], MEMBRANE_STIFFNESS * free)):
+    for stencil, weights in (
+        ([-1.0, 3.0, -3.0, 1.0], SKIN_STIFFNESS * ~free),
+        ([1.0, -2.0, 1.0], MEMBRANE_STIFFNESS * free),
+    ):
         line = diags(stencil, range(-1, len(stencil) - 1), (n, n)).tolil()
         line[0], line[n + 2 - len(stencil) :] = 0, 0
         rows += [diags(weights) @ kron(eye(n), line), diags(weights) @ kron(line, eye(n))]
@@ -172,7 +177,9 @@ def _symmetric_identity(modes: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarr
     image = flip(modes, mirror)
     agreement = (modes * image).sum((1, 2)) / (modes**2).sum((1, 2))
     if np.abs(agreement).min() < 0.9:
-        raise ValueError(f"an identity mode is neither symmetric nor antisymmetric (agreement {np.abs(agreement).min():.3f})")
+        raise ValueError(
+            f"an identity mode is neither symmetric nor antisymmetric (agreement {np.abs(agreement).min():.3f})"
+        )
     symmetry = np.sign(agreement).astype(np.int8)
     return (modes + symmetry[:, None, None] * image) / 2, symmetry
 

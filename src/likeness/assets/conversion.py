@@ -107,7 +107,9 @@ def landmark_pairs(source: Model, target: Model) -> Pairs:
     both = known & too
     if both.sum() < 6:
         raise ValueError(f"the models share {both.sum()} of the 68 points; six are needed")
-    return Pairs(Embedding(first.vertices[both], first.weights[both]), Embedding(second.vertices[both], second.weights[both]))
+    return Pairs(
+        Embedding(first.vertices[both], first.weights[both]), Embedding(second.vertices[both], second.weights[both])
+    )
 
 
 def ict_pairs(model: Builtin) -> Pairs:

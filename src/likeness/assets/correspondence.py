@@ -76,7 +76,9 @@ def read(path: str | Path | None = None) -> Correspondence:
             vertices, weights, sigma, offset = (file.get_tensor(k) for k in ("vertices", "weights", "sigma", "offset"))
             metadata = dict(file.metadata() or {})
     except (FileNotFoundError, SafetensorError) as error:
-        raise AssetError(f"{path}: not a landmark correspondence ({error}); make one with `likeness train landmarks`") from None
+        raise AssetError(
+            f"{path}: not a landmark correspondence ({error}); make one with `likeness train landmarks`"
+        ) from None
     if vertices.shape != (COUNT, 3):
         raise AssetError(f"{path} holds {len(vertices)} points; the dense landmarks are {COUNT}")
     return Correspondence(Embedding(vertices, weights), sigma, offset, metadata)

@@ -73,7 +73,9 @@ def landmarks(path: str | Path, model: OutsideModel) -> tuple[np.ndarray, Embedd
     archive.need(path, data, ("lmk_face_idx", "lmk_b_coords"), "FLAME's landmarks")
     faces, weights = (_numbers(path, key, data[key]) for key in ("lmk_face_idx", "lmk_b_coords"))
     if faces.shape != (51,) or weights.shape != (51, 3) or faces.max() >= len(model.faces):
-        raise AssetError(f"{path}: {faces.shape} faces and {weights.shape} weights; 51 points of {len(model.faces)} faces expected")
+        raise AssetError(
+            f"{path}: {faces.shape} faces and {weights.shape} weights; 51 points of {len(model.faces)} faces expected"
+        )
     return np.arange(17, 68), Embedding(model.faces[faces.astype(int), :3], weights.astype(np.float32))
 
 
@@ -90,8 +92,12 @@ def _skeleton(path: Path, arrays: dict[str, np.ndarray], vertices: int) -> Skele
     correctives = np.moveaxis(arrays["posedirs"], -1, 0).astype(np.float32)
     parents = arrays["kintree_table"][0].astype(np.uint32).astype(np.int32)
     parents[0] = -1  # files have 2 ** 32 - 1 there, or 0
-    shapes = {"J_regressor": (regressor.shape, (joints, vertices)), "weights": (weights.shape, (vertices, joints)),
-              "posedirs": (correctives.shape, (9 * (joints - 1), vertices, 3)), "kintree_table": (parents.shape, (joints,))}
+    shapes = {
+        "J_regressor": (regressor.shape, (joints, vertices)),
+        "weights": (weights.shape, (vertices, joints)),
+        "posedirs": (correctives.shape, (9 * (joints - 1), vertices, 3)),
+        "kintree_table": (parents.shape, (joints,)),
+    }
     for key, (found, wanted) in shapes.items():
         if found != wanted:
             raise AssetError(f"{path}: {key} of FLAME gives {found} where {wanted} is expected")

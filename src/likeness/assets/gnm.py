@@ -38,7 +38,9 @@ def read(path: str | Path) -> OutsideModel:
     _check_joints(path, data)
     names = tuple(str(name) for name in data.get("expression_names", ()))
     if names and len(names) != len(expression):
-        raise AssetError(f"{path}: {len(names)} expression names for {len(expression)} expressions; the file is damaged")
+        raise AssetError(
+            f"{path}: {len(names)} expression names for {len(expression)} expressions; the file is damaged"
+        )
     return checked(path, OutsideModel(
         "GNM Head", READABLE["gnm"].licence, vertices_of(path, _KEYS[0], mean), identity, expression,
         triangles_of(path, data["quads"] if "quads" in data else data["triangles"]), expression_names=names,

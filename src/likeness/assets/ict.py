@@ -20,12 +20,74 @@ MILLIMETRES = 10.0
 """ICT's files are in centimetres."""
 
 MULTI_PIE_68: tuple[int, ...] = (
-    1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966, 3661, 4390, 3927, 3924, 2608, 3272, 4088, 3443,
-    268, 493, 1914, 2044, 1401, 3615, 4240, 4114, 2734, 2509,
-    978, 4527, 4942, 4857, 1140, 2075, 1147, 4269, 3360,
-    1507, 1542, 1537, 1528, 1518, 1511, 3742, 3751, 3756, 3721, 3725, 3732,
-    5708, 5695, 2081, 0, 4275, 6200, 6213, 6346, 6461, 5518, 5957, 5841,
-    5702, 5711, 5533, 6216, 6207, 6470, 5517, 5966,
+    1225,
+    1888,
+    1052,
+    367,
+    1719,
+    1722,
+    2199,
+    1447,
+    966,
+    3661,
+    4390,
+    3927,
+    3924,
+    2608,
+    3272,
+    4088,
+    3443,
+    268,
+    493,
+    1914,
+    2044,
+    1401,
+    3615,
+    4240,
+    4114,
+    2734,
+    2509,
+    978,
+    4527,
+    4942,
+    4857,
+    1140,
+    2075,
+    1147,
+    4269,
+    3360,
+    1507,
+    1542,
+    1537,
+    1528,
+    1518,
+    1511,
+    3742,
+    3751,
+    3756,
+    3721,
+    3725,
+    3732,
+    5708,
+    5695,
+    2081,
+    0,
+    4275,
+    6200,
+    6213,
+    6346,
+    6461,
+    5518,
+    5957,
+    5841,
+    5702,
+    5711,
+    5533,
+    6216,
+    6207,
+    6470,
+    5517,
+    5966,
 )
 """Vertices of the 68 Multi-PIE points, in their order: 0-16 jaw, 17-26 brows, 27-35 nose, 36-47 eyes, 48-67 mouth."""
 
@@ -106,13 +168,17 @@ def _read_folder(path: Path) -> IctModel:
         return shapes
 
     expressions = offsets([folder / f"{name}.obj" for name in names])
-    return _join(mean.astype(np.float32), offsets(identities), expressions, names, faces, uv.astype(np.float32), uv_faces)
+    return _join(
+        mean.astype(np.float32), offsets(identities), expressions, names, faces, uv.astype(np.float32), uv_faces
+    )
 
 
 def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Vertices (V, 3), texture coordinates (n, 2) and faces into both (F, 4), -1 pads triangles, of an OBJ file."""
     text = path.read_text()
-    corners = [[corner.split("/") for corner in line.split()[1:]] for line in text.splitlines() if line.startswith("f ")]
+    corners = [
+        [corner.split("/") for corner in line.split()[1:]] for line in text.splitlines() if line.startswith("f ")
+    ]
     if any(len(face) not in (3, 4) or len(face[0]) < 2 for face in corners):
         raise AssetError(f"{path}: faces must be triangles or quads with texture coordinates")
     pads = [face + [["0", "0"]] * (4 - len(face)) for face in corners]

@@ -137,7 +137,9 @@ def _check_axes(path: Path, model: OutsideModel) -> None:
         return
     nose, right, left, mouth = (model.mean[known[k]] for k in places.values())
     if not (left[0] > right[0] and nose[2] > (left[2] + right[2]) / 2 and mouth[1] < min(left[1], right[1])):
-        raise AssetError(f"{path}: the mean face of {model.name} does not lie as expected (left {left}, nose {nose} mm)")
+        raise AssetError(
+            f"{path}: the mean face of {model.name} does not lie as expected (left {left}, nose {nose} mm)"
+        )
 
 
 def first_bytes(path: Path, count: int = 16) -> bytes:
@@ -168,7 +170,9 @@ def modes_of(path: Path, name: str, basis: np.ndarray, deviations: np.ndarray) -
     """
     basis, deviations = np.asarray(basis, np.float64), np.ravel(deviations).astype(np.float64)
     if basis.ndim != 2 or basis.shape[0] % 3 or basis.shape[1] != deviations.size:
-        raise AssetError(f"{path}: {name} has shape {basis.shape} beside {deviations.size} variances; (3 V, K) is expected")
+        raise AssetError(
+            f"{path}: {name} has shape {basis.shape} beside {deviations.size} variances; (3 V, K) is expected"
+        )
     if (deviations < 0).any() or not np.isfinite(deviations).all():
         raise AssetError(f"{path}: {name} has a variance that is negative or not finite; the file is damaged")
     length = np.linalg.norm(basis, axis=0)

@@ -56,7 +56,9 @@ def read(path: str | Path) -> OutsideModel:
                         _one_of(path, data, "albedo_encoding", ("srgb", "linear")))  # fmt: skip
     landmarks = data.get("landmarks68")
     if landmarks is not None and (np.shape(landmarks) != (68,) or np.max(landmarks) >= len(mean)):
-        raise AssetError(f"{path}: landmarks68 should be 68 of {len(mean)} vertices and has shape {np.shape(landmarks)}")
+        raise AssetError(
+            f"{path}: landmarks68 should be 68 of {len(mean)} vertices and has shape {np.shape(landmarks)}"
+        )
     return checked(path, OutsideModel(
         _text(data, "name", "PCA model"), _text(data, "licence", "not stated in the file"), mean,
         _identity(path, data, len(mean)) @ motion.T, _modes(path, data, "expression", len(mean)) @ motion.T, faces,
@@ -95,7 +97,9 @@ def _axes(path: Path, line: str) -> np.ndarray:
         rows.append(row)
     matrix = np.array(rows)
     if matrix.shape != (3, 3) or np.linalg.det(matrix) < 0.5:
-        raise AssetError(f"{path}: axes {line!r} are no turn; name the file's axes that are our X, Y, Z, as in '+x +y +z'")
+        raise AssetError(
+            f"{path}: axes {line!r} are no turn; name the file's axes that are our X, Y, Z, as in '+x +y +z'"
+        )
     return matrix
 
 

@@ -126,7 +126,9 @@ def tasks(config: Ablate, experiment: Experiment) -> list[Task]:
     for seed in range(config.seeds):
         for name, variant in chosen(config, experiment).items():
             place = folder(config, name, seed)
-            calls = [Call("train", training(config, experiment, variant, place, seed, config.steps or experiment.steps))]
+            calls = [
+                Call("train", training(config, experiment, variant, place, seed, config.steps or experiment.steps))
+            ]
             for measure, (what, *own) in experiment.measures.items():
                 judge = shlex.split(config.judging) if measure in experiment.judged else []
                 level = ["--level", variant.level] if config.recipe == "tewari2018" else []
@@ -149,7 +151,9 @@ def preparation(config: Ablate, experiment: Experiment) -> list[Task]:
     return [Task(f"what {name} and the others share", place, (Call("train", (*command, *experiment.first)),))]
 
 
-def training(config: Ablate, experiment: Experiment, variant: Variant, place: Path, seed: int, steps: int) -> tuple[str, ...]:
+def training(
+    config: Ablate, experiment: Experiment, variant: Variant, place: Path, seed: int, steps: int
+) -> tuple[str, ...]:
     """The command that trains a variant."""
     counts = [word for option, share in variant.shares.items() for word in (option, str(round(share * steps)))]
     shared = ["--observed", str(config.output / SHARED)] if experiment.first else []
@@ -169,7 +173,9 @@ def recalls(config: Ablate, experiment: Experiment) -> dict[str, Any]:
 
     place = next(name for name, (what, *_) in experiment.measures.items() if what == "recall")
     found = {}
-    for task, name in zip(tasks(config, experiment), chosen(config, experiment)):  # the first tasks are the first seed's
+    for task, name in zip(
+        tasks(config, experiment), chosen(config, experiment)
+    ):  # the first tasks are the first seed's
         command = next(call.command for call in task.calls if call.name == place)
         if "train" in done(task.folder):
             found[name] = tyro.cli(EvaluateRecall, args=list(command[command.index("recall") + 1 :]))
@@ -231,7 +237,9 @@ def state(config: Ablate, experiment: Experiment) -> list[str]:
             reached = steps if "train" in ended else steps_of(place / "log.csv")
             measured = [measure for measure in experiment.measures if measure in ended]
             left = ", ".join(measure for measure in experiment.measures if measure not in measured)
-            lines.append(f"{name}, seed {seed}: {reached} of {steps} steps" + (f"; not measured: {left}" if left else ""))
+            lines.append(
+                f"{name}, seed {seed}: {reached} of {steps} steps" + (f"; not measured: {left}" if left else "")
+            )
     return lines
 
 
@@ -262,6 +270,8 @@ def take_times(config: Ablate, experiment: Experiment) -> int:
     for name in chosen(config, experiment):
         short, long = (done(runs[name, steps].folder)["train"]["cpu"] for steps in (config.probe, 3 * config.probe))
         step = (long - short) / (2 * config.probe)
-        show(f"{name}: {1000 * step:.0f} ms a step, begun in {max(0.0, short - config.probe * step):.0f} s; "
-             f"{int(MINUTES * 60 / step)} steps in {MINUTES} minutes")
+        show(
+            f"{name}: {1000 * step:.0f} ms a step, begun in {max(0.0, short - config.probe * step):.0f} s; "
+            f"{int(MINUTES * 60 / step)} steps in {MINUTES} minutes"
+        )
     return 0

@@ -49,11 +49,18 @@ def albedo(config: Albedo) -> None:
 
     console = Console()
     photos = data_folder(config.data) / "photos"
-    charts, expression = unwrapped(photos, "train", config.sets, config.targets, config.output, config.size, config.seed)
+    charts, expression = unwrapped(
+        photos, "train", config.sets, config.targets, config.output, config.size, config.seed
+    )
     start = None if config.start is None else model_file.load(config.start)
-    model, notes = learn(charts, builtin.load(), expression,
-                         Config(config.modes, passes=config.passes, seed=config.seed, start=start),
-                         LICENCE.format(sets=", ".join(name for name, most in config.sets.items() if most > 0)), console.print)
+    model, notes = learn(
+        charts,
+        builtin.load(),
+        expression,
+        Config(config.modes, passes=config.passes, seed=config.seed, start=start),
+        LICENCE.format(sets=", ".join(name for name, most in config.sets.items() if most > 0)),
+        console.print,
+    )
     path = config.export or config.output / model_file.FILE
     model_file.save(model, path, notes | {"sets": config.sets})
     console.print(f"{model.codes} modes of {notes['photos']} photos -> {path}")
@@ -76,7 +83,15 @@ def unwrapped(photos: Path, split: str, sets: dict[str, int], targets: Path, out
             listing = read_set(photos, name, split, targets)
             rows = np.random.default_rng(seed).permutation(charts.frontal(listing))[:most]
             task = bar.add_task(f"unwrapping {name}", total=len(rows))
-            pieces.append(charts.unwrap_listing(listing, rows, builtin.load(), size, output / split,
-                                                lambda done, total, task=task: bar.update(task, completed=done)))
+            pieces.append(
+                charts.unwrap_listing(
+                    listing,
+                    rows,
+                    builtin.load(),
+                    size,
+                    output / split,
+                    lambda done, total, task=task: bar.update(task, completed=done),
+                )
+            )
             expressions.append(listing.targets["expression"][rows])
     return charts.joined(pieces), np.concatenate(expressions).mean(0)

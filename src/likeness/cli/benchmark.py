@@ -40,9 +40,7 @@ NO_RECOGNISER = (
     "Likeness as a recogniser sees it: no embeddings were given (`--drawings` writes what to embed, `--embeddings` takes it); "
     "known again is a stand-in that sees identity codes alone."
 )
-TEST_ONLY = (
-    "Head scan, recorded clips and AFLW2000-3D: all of them are test data and appear on test pages only; this is validation."
-)
+TEST_ONLY = "Head scan, recorded clips and AFLW2000-3D: all of them are test data and appear on test pages only; this is validation."
 COVERED_PHOTOS = 20
 """Photos that are covered in every way."""
 QUICK_PEOPLE, QUICK_PHOTOS = 3, 6
@@ -164,7 +162,10 @@ def gather(config: Benchmark, model: Builtin, surfaces: Surfaces) -> tuple[list[
     sets.append(moving_set(model, skins, config.split, clips))
     if config.split == "test":
         for name, make in (
-            ("Head scan", lambda: wanted.scan_set(data, base, surfaces, QUICK_PHOTOS if config.quick else config.views)),
+            (
+                "Head scan",
+                lambda: wanted.scan_set(data, base, surfaces, QUICK_PHOTOS if config.quick else config.views),
+            ),
             ("Recorded clips", lambda: clips_set(data / "clips", 2 * clips)),
         ):
             try:

@@ -37,7 +37,13 @@ def moving_set(model: Builtin, skins: Sequence[heads.Skin], split: str, count: i
         "eye corners in the picture."
     )
     return ItemSet(
-        "moving", "Moving heads (rendered clips)", about, items, measure, ("points", "mouth", "jitter", "lag"), rate=motion.RATE
+        "moving",
+        "Moving heads (rendered clips)",
+        about,
+        items,
+        measure,
+        ("points", "mouth", "jitter", "lag"),
+        rate=motion.RATE,
     )
 
 

@@ -29,7 +29,9 @@ def covered_set(photos: ItemSet, most: int) -> ItemSet:
         "Some of these photos, each as it is and with dark glasses, a cloth over the mouth and a bar across one side that we "
         "draw. Hands, hair and hats cover otherwise, and what they cover is labelled nowhere."
     )
-    return ItemSet("covered", f"The same, covered by us ({photos.name})", about, tuple(items), photos.measure, photos.metrics)
+    return ItemSet(
+        "covered", f"The same, covered by us ({photos.name})", about, tuple(items), photos.measure, photos.metrics
+    )
 
 
 def _covered(item: Item, kind: str, seed: tuple[int, ...]) -> Callable[[], np.ndarray]:

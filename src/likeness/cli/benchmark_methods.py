@@ -91,7 +91,9 @@ def trained_method(name: str) -> Callable[[System, int], Method]:
         from likeness.runtime.systems.load import load
 
         trained = load(name, system.level)
-        about = f"`likeness reconstruct --system {name}`: the compact system of the paper, on faces that our finder found."
+        about = (
+            f"`likeness reconstruct --system {name}`: the compact system of the paper, on faces that our finder found."
+        )
         return Method(name, lambda item: answer_of_system(reconstructed(trained, item)), about)
 
     return make

@@ -54,7 +54,11 @@ def drawer(reconstruct: Callable[[Item], Reconstruction], surfaces: Surfaces, an
             return [*tiles, ("true, neutral", clay(truth)), ("difference, ±4 mm", difference(truth, shape, surfaces))]
         side = draw.portrait(face.vertices, (TILE, TILE), yaw=TURN)
         turned = draw.textured(face.vertices, face.topology, face.texture, side)
-        return [*tiles, ("found, in its pose", draw.shaded(face.vertices, face.topology, view)), ("turned by 40°", turned)]
+        return [
+            *tiles,
+            ("found, in its pose", draw.shaded(face.vertices, face.topology, view)),
+            ("turned by 40°", turned),
+        ]
 
     return pictures
 

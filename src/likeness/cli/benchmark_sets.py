@@ -300,7 +300,9 @@ def aflw_set(data: Path) -> ItemSet:
         points, angles = aflw2000.read(path)
         rotation = pose.rotation_of(angles, "aflw")
         yaw = abs(float(pose.aflw_angles(rotation)[0]))
-        view = View(rotation, np.array([0, 0, -1.0]), np.float64(1), np.zeros(2), (450, 450))  # the turn is all that is known
+        view = View(
+            rotation, np.array([0, 0, -1.0]), np.float64(1), np.zeros(2), (450, 450)
+        )  # the turn is all that is known
         truth = Truth(points=points[:, :2], unit=float(nme.box_size(points)), view=view)
         slices = {"yaw": bin_of(yaw, YAWS), "resolution": bin_of(float(np.ptp(points[:, :2], axis=0).max()), SIDES)}
         items.append(Item(f"aflw-{path.stem}", path.stem, partial(picture, path.with_suffix(".jpg")), truth, slices))
@@ -332,7 +334,15 @@ def frames_set(data: Path, split: str, people: int) -> ItemSet:
     )  # fmt: skip
     about = "Up to twelve frames of each person, from several videos (YouTube Faces): is it the same neutral face in all of them?"
     title = "Steadiness over frames of a person"
-    return ItemSet("frames", title, about, items, lambda item, answer: {}, ("apart", "known", "spread", "alike", "found"), people=True)
+    return ItemSet(
+        "frames",
+        title,
+        about,
+        items,
+        lambda item, answer: {},
+        ("apart", "known", "spread", "alike", "found"),
+        people=True,
+    )
 
 
 def photo_sets(data: Path, split: str, most: int, people: int) -> tuple[list[ItemSet], list[str]]:

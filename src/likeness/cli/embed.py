@@ -116,7 +116,9 @@ def person(name: str, pattern: str | None) -> str:
         match = re.search(pattern, name)
         found = match and match[1]
     except (re.error, IndexError) as error:
-        raise UsageError(f"--person {pattern}: {error}; give a regular expression with a group, such as '(.+)_'") from None
+        raise UsageError(
+            f"--person {pattern}: {error}; give a regular expression with a group, such as '(.+)_'"
+        ) from None
     if not found:
         raise UsageError(f"--person {pattern}: finds no person in the name {name}")
     return found
@@ -145,8 +147,15 @@ def known_points(path: Path) -> dict[str, np.ndarray]:
             names, points = data["name"].astype(str), data["points"].astype(np.float64)
     except (OSError, ValueError, KeyError) as error:
         raise AssetError(f"{path}: no landmarks; name and points are wanted: {error}") from None
-    if points.ndim != 3 or len(points) != len(names) or points.shape[1] not in (5, 478) or points.shape[2] not in (2, 3):
-        raise AssetError(f"{path}: points {points.shape} for {len(names)} names; (n, 478, 2 or 3) or (n, 5, 2) are wanted")
+    if (
+        points.ndim != 3
+        or len(points) != len(names)
+        or points.shape[1] not in (5, 478)
+        or points.shape[2] not in (2, 3)
+    ):
+        raise AssetError(
+            f"{path}: points {points.shape} for {len(names)} names; (n, 478, 2 or 3) or (n, 5, 2) are wanted"
+        )
     few = five(points) if points.shape[1] == 478 else points[..., :2]
     return {plain_name(name): row for name, row in zip(names, few)}
 
@@ -235,7 +244,9 @@ def made_by_one(paths: Iterable[Path]) -> None:
                 named.setdefault(str(data["recogniser"]), path)
     if len(named) > 1:
         (first, one), (second, other) = list(named.items())[:2]
-        raise AssetError(f"{one} was made by {first}, {other} by {second}: vectors of two recognisers cannot be compared")
+        raise AssetError(
+            f"{one} was made by {first}, {other} by {second}: vectors of two recognisers cannot be compared"
+        )
 
 
 def archive(names: Iterable[str], people: Iterable[str], vectors: np.ndarray, recogniser: str) -> bytes:

@@ -88,7 +88,9 @@ def _measure(path: Path, truth: tuple[Performance, np.ndarray] | None) -> dict[s
     spent = (process_time() - begin) / len(tracked.times)
     landmarks = correspondence.read()
     seen, bases = evidence(tracked, 0), builtin_bases(system.model, landmarks)
-    surface = replace(bases, mean=bases.mean - landmarks.offset)  # measured is the mesh, not where landmarks are put beside it
+    surface = replace(
+        bases, mean=bases.mean - landmarks.offset
+    )  # measured is the mesh, not where landmarks are put beside it
     answers: dict[str, Any] = {"regressor": (seen.identity, seen.expression, seen.rotation, seen.translation, seen.focal,
                                              seen.principal, 0.0)}  # fmt: skip
     for name, smooth in (("frame by frame", False), ("in time", True)):
@@ -107,7 +109,11 @@ def _measure(path: Path, truth: tuple[Performance, np.ndarray] | None) -> dict[s
 
 
 def _values(
-    bases: LandmarkBases, answer: tuple, seen: Any, size: tuple[int, int], truth: tuple[Performance, np.ndarray] | None,
+    bases: LandmarkBases,
+    answer: tuple,
+    seen: Any,
+    size: tuple[int, int],
+    truth: tuple[Performance, np.ndarray] | None,
     path: Path,
 ) -> dict[str, float]:
     from likeness.evaluate import movement

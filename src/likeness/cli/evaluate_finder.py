@@ -144,8 +144,10 @@ def _labelled(path: Path, points: np.ndarray) -> Scene:
 
 def _numbers(matches: measure.Matches, threshold: float) -> dict[str, float]:
     return {
-        "faces": matches.faces, "average_precision": measure.average_precision(matches),
-        "recall": measure.recall(matches, threshold), "precision": measure.precision(matches, threshold),
+        "faces": matches.faces,
+        "average_precision": measure.average_precision(matches),
+        "recall": measure.recall(matches, threshold),
+        "precision": measure.precision(matches, threshold),
     }
 
 
@@ -155,7 +157,8 @@ def report(config: EvaluateFinder) -> dict[str, object]:
     threshold = run.finder.threshold
     sfhq, everything = run.lists[0], [p for photos in run.lists for p in photos]
     parts: dict[str, Callable[[], measure.Matches]] = {
-        "composed scenes": run.composed, "photos as they are": lambda: run.single(everything),
+        "composed scenes": run.composed,
+        "photos as they are": lambda: run.single(everything),
         "sfhq as it is": lambda: run.single(sfhq),
         "sfhq, profile": lambda: run.single([p for p in sfhq if p.weight > 3]),
         "sfhq, turned +30 degrees": lambda: run.single(sfhq, math.radians(30)),

@@ -89,14 +89,18 @@ def of_photos(config: EvaluateFit, fitter: Fitter) -> Rows:
     for i in track(chosen, "photos"):
         image, points = listing.picture(i), listing.points[i]
         unit = float(np.linalg.norm(points[263] - points[33]))
-        given = Landmarks(points[:, :2], np.full(len(points), GIVEN_SPREAD * unit, np.float32)) if config.given else None
+        given = (
+            Landmarks(points[:, :2], np.full(len(points), GIVEN_SPREAD * unit, np.float32)) if config.given else None
+        )
         begin = perf_counter(), process_time()
         evidence = observe(image, given_face(points), fitter.system.encode, fitter.system.model, fitter.measure, given)
         found = fit(fitter.surface, [evidence], precision=fitter.precision)
         facts["seconds"].append(perf_counter() - begin[0])
         facts["cpu"].append(process_time() - begin[1])
         facts["diverged"] += float(found.report.diverged[0])
-        facts["code"] = max(facts["code"], float(found.scene.identity.abs().max()), float(found.scene.albedo.abs().max()))
+        facts["code"] = max(
+            facts["code"], float(found.scene.identity.abs().max()), float(found.scene.albedo.abs().max())
+        )
         errors = {"regressor": found.report.plain, STRICT: found.report.before, "fit": found.report.after}
         colours, landmarks = found.scenes["colours"], found.scenes[LANDMARKS_ONLY]
         scenes = {"regressor": colours, STRICT: colours, "landmarks only": landmarks, "fit": found.scene}
@@ -117,7 +121,10 @@ def _photo_rows(rows: dict[str, list[list[float]]], facts: dict) -> Rows:
         if np.isfinite(row[:, 1]).all():
             result[name]["colours"] = float(row[:, 1].mean())
             if name == "fit":
-                result[name] |= {"better colours %": 100 * float(truer.mean()), "both %": 100 * float((nearer & truer).mean())}
+                result[name] |= {
+                    "better colours %": 100 * float(truer.mean()),
+                    "both %": 100 * float((nearer & truer).mean()),
+                }
                 result[name]["than best albedo %"] = 100 * float((row[:, 1] < strict[:, 1]).mean())
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     result["fit"] |= {
@@ -157,11 +164,17 @@ def of_renders(config: EvaluateFit, fitter: Fitter) -> Rows:
     renders, model = Renders(list(config.renders)), fitter.system.model
     count = min(config.limit, len(renders))
     topology = model.topology("base")
-    found: dict[str, list[np.ndarray]] = {name: [] for name in ("mean face", "regressor", "averaged", "landmarks only", "fit")}
+    found: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("mean face", "regressor", "averaged", "landmarks only", "fit")
+    }
     for i in track(range(count), "renders"):
         truth = {key: values[i] for key, values in renders.targets.items()}
-        view = View(*(truth[key] for key in ("rotation", "translation", "focal", "principal")), renders.images.shape[1:3])
-        points = cameras.project(topology.landmarks["dense"].points(model.decode(truth["identity"], truth["expression"])), view)
+        view = View(
+            *(truth[key] for key in ("rotation", "translation", "focal", "principal")), renders.images.shape[1:3]
+        )
+        points = cameras.project(
+            topology.landmarks["dense"].points(model.decode(truth["identity"], truth["expression"])), view
+        )
         face = given_face(points)
         evidence = observe(renders.images[i], face, fitter.system.encode, model, fitter.measure)
         fitted = fit(fitter.surface, [evidence], precision=fitter.precision)
@@ -222,7 +235,9 @@ def of_scan(config: EvaluateFit, fitter: Fitter) -> Rows:
     rows |= {f"{name}, mean of views": np.mean(values, 0) for name, values in codes.items()}
     together = fit(fitter.surface, evidences, [0] * len(evidences), fitter.precision)
     rows["fit, views together"] = together.scene.identity[0].numpy()
-    return _scan_rows(rows, lambda identity: shape_of(model, model.mean + np.tensordot(identity, model.identity, 1)), scan)
+    return _scan_rows(
+        rows, lambda identity: shape_of(model, model.mean + np.tensordot(identity, model.identity, 1)), scan
+    )
 
 
 def _scan_rows(codes: dict[str, np.ndarray], shape: Callable, scan) -> Rows:
@@ -238,4 +253,3 @@ def _scan_rows(codes: dict[str, np.ndarray], shape: Callable, scan) -> Rows:
             "distinctiveness": measure.scan_distinctiveness(errors, base),
         }  # fmt: skip
     return result
-

@@ -70,7 +70,9 @@ def errors(recipe: Any, batch: dict[str, Any]) -> Iterator[dict[str, float]]:
         at_vertices = recipe.errors(batch)
         found = recipe.network(batch["image"])
         view, levels = camera.to_view(found.camera, batch["image"].shape[1]), recipe.levels(found)
-        seen = {name: render(face, recipe.topology, view, Light(found.light)) for name, face in levels._asdict().items()}
+        seen = {
+            name: render(face, recipe.topology, view, Light(found.light)) for name, face in levels._asdict().items()
+        }
     corners = torch.as_tensor(recipe.topology.triangles)
     outer = torch.isin(corners, recipe.skin).all(1)
     photos = batch["image"].numpy()

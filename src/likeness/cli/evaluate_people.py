@@ -99,7 +99,9 @@ def _strangers(portraits: Sequence, who: np.ndarray, video: np.ndarray, bases) -
     }  # fmt: skip
 
 
-def _rows(name: str, how: str, apart: bool, sets: dict, estimate: Callable[[str], np.ndarray], gram: np.ndarray) -> Rows:
+def _rows(
+    name: str, how: str, apart: bool, sets: dict, estimate: Callable[[str], np.ndarray], gram: np.ndarray
+) -> Rows:
     """The rows of single photos and of sets, for one method."""
     from likeness.evaluate import people as measure
 
@@ -140,7 +142,9 @@ def _portraits(config: EvaluatePeople):
     for i in rows:
         image, face = found.picture(i), given_face(found.points[i])
         marks = Landmarks(found.points[i, :, :2], np.zeros(478)) if measure is None else None
-        portraits.append(Portrait(found.files[i].name, image, face, observe(image, face, encode, model, measure, marks)))
+        portraits.append(
+            Portrait(found.files[i].name, image, face, observe(image, face, encode, model, measure, marks))
+        )
     numbers = np.array([found.files[i].stem.rsplit("_", 1)[1][1:] for i in rows])
     return portraits, found.people[rows], found.videos[rows], numbers
 

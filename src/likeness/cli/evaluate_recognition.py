@@ -56,7 +56,9 @@ def evaluate_recognition(config: EvaluateRecognition) -> None:
     rows: dict[str, dict[str, float]] = {}
     for pictures, asked in _sets(config):
         vectors = {name: embed(pictures) for name, embed in methods.items()}
-        rows |= {f"{title}: {name}": _row(found, pairs) for title, pairs in asked.items() for name, found in vectors.items()}
+        rows |= {
+            f"{title}: {name}": _row(found, pairs) for title, pairs in asked.items() for name, found in vectors.items()
+        }
     show(f"verification, {config.split}", rows, config.output)
 
 
@@ -64,8 +66,14 @@ def _row(vectors: np.ndarray, pairs) -> dict[str, float]:
     from likeness.evaluate.recognition import dimensions, verify
 
     result = verify(vectors, pairs)
-    return {"accuracy %": 100 * result.accuracy, "+-": 100 * result.deviation, "auc": result.auc,
-            "found at 1 % false": 100 * result.found, "pairs": result.pairs, "dimensions": dimensions(vectors)}
+    return {
+        "accuracy %": 100 * result.accuracy,
+        "+-": 100 * result.deviation,
+        "auc": result.auc,
+        "found at 1 % false": 100 * result.found,
+        "pairs": result.pairs,
+        "dimensions": dimensions(vectors),
+    }
 
 
 def _sets(config: EvaluateRecognition):
@@ -83,7 +91,11 @@ def _sets(config: EvaluateRecognition):
     album = identities.read(sorted(config.people.glob("*.npz")))
     kinds, everyone = album.kinds, album.people
     real = np.isin(everyone, everyone[kinds == identities.PHOTO])
-    rows = {"renders": ~real, "photo and render": real & (kinds != identities.MODEL), "photo and codes": real & (kinds != identities.OWN)}
+    rows = {
+        "renders": ~real,
+        "photo and render": real & (kinds != identities.MODEL),
+        "photo and codes": real & (kinds != identities.OWN),
+    }
     for title, chosen in rows.items():
         places = np.flatnonzero(chosen)
         pictures = np.stack([album.picture(int(i)) for i in places])
@@ -124,8 +136,10 @@ def _pixels(pictures: np.ndarray) -> np.ndarray:
 
     from likeness.data.identities import middle
 
-    grey = [cv2.resize(cv2.cvtColor(middle(p, 4 * SMALL), cv2.COLOR_RGB2GRAY), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
-            for p in pictures]
+    grey = [
+        cv2.resize(cv2.cvtColor(middle(p, 4 * SMALL), cv2.COLOR_RGB2GRAY), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
+        for p in pictures
+    ]
     flat = np.stack(grey).reshape(len(grey), -1).astype(np.float32)
     flat = (flat - flat.mean(1, keepdims=True)) / (flat.std(1, keepdims=True) + 1)
     return flat - flat.mean(0)

@@ -100,7 +100,10 @@ def evaluate_bu3dfe(config: EvaluateBu3dfe) -> int:
 def _eyes(config: EvaluateBu3dfe, truth: np.ndarray, name: str) -> np.ndarray | None:
     """Outer eye corners (2, 3) of a true mesh; None where nobody knows them."""
     if config.eyes is not None:
-        need(0 <= min(config.eyes) <= max(config.eyes) < len(truth), f"{name}: --eyes {config.eyes}, of {len(truth)} vertices")
+        need(
+            0 <= min(config.eyes) <= max(config.eyes) < len(truth),
+            f"{name}: --eyes {config.eyes}, of {len(truth)} vertices",
+        )
         return truth[list(config.eyes)]
     embedding = keypoints.of_68(len(truth), OUTER_EYES_68)
     return None if embedding is None else embedding.points(truth)

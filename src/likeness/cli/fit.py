@@ -158,14 +158,18 @@ class Fitter:
         surface = Surface.of(system.model, albedo.load(), correspondence.read())
         return cls(system, surface, landmarks.shipped(), trust.precision())
 
-    def faces(self, path: Path, config: Fit, given: Landmarks | None, tell: Callable[[str, int, int], None]) -> list[FittedFace]:
+    def faces(
+        self, path: Path, config: Fit, given: Landmarks | None, tell: Callable[[str, int, int], None]
+    ) -> list[FittedFace]:
         """The faces of one photo, fitted, from left to right."""
         import likeness
         from likeness.photos.detect import Detection, face_frame, square
         from likeness.photos.read import read
         from likeness.runtime.reconstruct import one_face, printable
 
-        starts = likeness.reconstruct(path, config.level, config.max_faces, config.min_face, config.min_score, self.system)
+        starts = likeness.reconstruct(
+            path, config.level, config.max_faces, config.min_face, config.min_score, self.system
+        )
         if given is not None:
             centre = np.asarray(given.points).mean(0)
             side = float(np.ptp(given.points, 0).max())
@@ -179,7 +183,9 @@ class Fitter:
             raise NoFaceError(f"{path}: no face was found")
         return [self.fitted(start, given, tell) for start in starts]
 
-    def fitted(self, start: Any, given: Landmarks | None = None, tell: Callable = lambda name, done, total: None) -> FittedFace:
+    def fitted(
+        self, start: Any, given: Landmarks | None = None, tell: Callable = lambda name, done, total: None
+    ) -> FittedFace:
         """One reconstructed face, fitted."""
         from likeness.fit.photo.observe import observe
         from likeness.fit.photo.result import finished
@@ -223,14 +229,18 @@ def read_landmarks(path: Path) -> Landmarks:
             text = path.read_text()
             if path.suffix.lower() == ".pts":
                 text = text[text.index("{") + 1 : text.rindex("}")]
-            rows = np.array([[float(word) for word in line.replace(",", " ").split()] for line in text.splitlines() if line.strip()])
+            rows = np.array(
+                [[float(word) for word in line.replace(",", " ").split()] for line in text.splitlines() if line.strip()]
+            )
         rows = np.asarray(rows, np.float64)
     except OSError as error:
         raise PhotoError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, UnicodeDecodeError):
         raise PhotoError(f"{path}: no table of numbers; give a row with x and y for each landmark") from None
     if rows.ndim != 2 or rows.shape[0] not in (68, 478) or rows.shape[1] not in (2, 3):
-        raise PhotoError(f"{path}: an array of shape {rows.shape}; give 68 or 478 rows of x and y, perhaps with a spread")
+        raise PhotoError(
+            f"{path}: an array of shape {rows.shape}; give 68 or 478 rows of x and y, perhaps with a spread"
+        )
     points = rows[:, :2]
     if not np.isfinite(points).all() or np.ptp(points, 0).max() <= 0:
         raise PhotoError(f"{path}: landmarks are not finite, or all in one place")
@@ -252,7 +262,9 @@ def _clip(config: Fit, clip: Path) -> int:
     if len(config.photos) > 1:
         raise UsageError(f"{clip}: a clip is fitted by itself, without other files")
     if said := _said(config, OF_PHOTOS):
-        raise UsageError(f"{clip}: {said} is for photos, and this is a clip; leave it out (--face says which face is wanted)")
+        raise UsageError(
+            f"{clip}: {said} is for photos, and this is a clip; leave it out (--face says which face is wanted)"
+        )
     return fit_clip(FitClip(
         clip=clip, output=config.output, face=config.face, start=config.start, end=config.end, level=config.level,
         min_face=config.min_face, overwrite=config.overwrite,

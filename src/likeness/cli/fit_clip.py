@@ -77,7 +77,9 @@ def fit_clip(config: FitClip, system: System | None = None, landmarker: Landmark
     with _progress() as stage:
         tracked = _follow(config, system, landmarker, stage("following", about.frames))
         if config.face > len(tracked.faces):
-            raise NoFaceError(f"{config.clip}: --face {config.face} was asked for, but {len(tracked.faces)} faces are there")
+            raise NoFaceError(
+                f"{config.clip}: --face {config.face} was asked for, but {len(tracked.faces)} faces are there"
+            )
         motion = _fit(config, tracked, system, about.rate, stage("fitting", None))
         with folders(place, CLIP_FILES) as temporary:
             result = temporary / folder
@@ -138,10 +140,15 @@ def evidence(tracked: Tracked, face: int) -> Evidence:
     """What was seen of a face, counted from 0."""
     from likeness.fit.clips.clip import Evidence
 
-    return Evidence.of([
-        [(s.frame, s.landmarks, s.codes["identity"], s.codes["expression"], s.view, s.sharpness) for s in stretch.sightings]
-        for stretch in tracked.faces[face]
-    ])
+    return Evidence.of(
+        [
+            [
+                (s.frame, s.landmarks, s.codes["identity"], s.codes["expression"], s.view, s.sharpness)
+                for s in stretch.sightings
+            ]
+            for stretch in tracked.faces[face]
+        ]
+    )
 
 
 def _fit(config: FitClip, tracked: Tracked, system: System, rate: float, advance: Callable[[int, int], None]) -> Motion:
@@ -218,7 +225,11 @@ def _second_pass(
             if there:
                 lighting.look(frame.index, frame.image)
             if writer is not None:
-                drawn = overlay.draw(frame.image, vertices(frame.index), motion.view(frame.index), topology) if there else frame.image
+                drawn = (
+                    overlay.draw(frame.image, vertices(frame.index), motion.view(frame.index), topology)
+                    if there
+                    else frame.image
+                )
                 writer.add(drawn, frame.time - motion.times[0])
             advance(frame.index + 1, 0)
     return lighting.finish(), texture
@@ -261,7 +272,10 @@ class _Lighting:
         from likeness.fit.photo.surface import Surface
 
         surface = Surface.of(system.model, albedo.load())
-        looks = [clip_light.Look(image, motion.expression[f].astype(np.float32), motion.view(f)) for f, image in zip(frames, images)]
+        looks = [
+            clip_light.Look(image, motion.expression[f].astype(np.float32), motion.view(f))
+            for f, image in zip(frames, images)
+        ]
         return cls(motion, surface, clip_light.albedo(surface, motion.identity, looks))
 
     def texture(self) -> np.ndarray:
@@ -280,7 +294,9 @@ class _Lighting:
         if not new and self.motion.times[frame] - self.last < 1 / clip_light.RATE - 1e-6:
             return
         self.segment, self.last = self.motion.segment[frame], self.motion.times[frame]
-        self.waiting.append((frame, clip_light.Look(image, self.motion.expression[frame].astype(np.float32), self.motion.view(frame))))
+        self.waiting.append(
+            (frame, clip_light.Look(image, self.motion.expression[frame].astype(np.float32), self.motion.view(frame)))
+        )
         if len(self.waiting) == self.batch:
             self._measure()
 

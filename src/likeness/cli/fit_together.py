@@ -66,7 +66,9 @@ def together(config: Together, system: System | None = None, fitter: Fitter | No
         raise UsageError(f"--texture is {config.texture}; give texels between 64 and 4096")
     paths = inputs.photos(config.photos)
     if len(paths) < 2:
-        raise UsageError(f"{paths[0]}: --together needs at least two photos of the person; leave it out for a single one")
+        raise UsageError(
+            f"{paths[0]}: --together needs at least two photos of the person; leave it out for a single one"
+        )
     if (config.output / PERSON).is_dir() and not config.overwrite:
         raise OutputError(f"{config.output / PERSON}: results are there already; add --overwrite to replace them")
     check_writable(config.output)
@@ -81,12 +83,21 @@ def together(config: Together, system: System | None = None, fitter: Fitter | No
     person = fit_person(choose([portraits for _, portraits in found]), bases, fitter.precision)
     paint = None
     if fitter.surface is not None:
-        person, paint = refined(person, fitter.surface), (lambda code: fitter.surface.texture(torch.as_tensor(code)).numpy())
+        person, paint = (
+            refined(person, fitter.surface),
+            (lambda code: fitter.surface.texture(torch.as_tensor(code)).numpy()),
+        )
     result = album(person, system.model, system.level, system.decode, config.texture, paint)
     for line in result.warnings:
         complain(line)
     names = dict(zip((printable(str(path)) for path in paths), _folder_names(paths)))
-    _write(result, config.output, formats, names, [(printable(str(path)), printable(str(error))) for path, error in skipped])
+    _write(
+        result,
+        config.output,
+        formats,
+        names,
+        [(printable(str(path)), printable(str(error))) for path, error in skipped],
+    )
     used = len(person.portraits)
     place = config.output / PERSON
     show(f"{used} of {len(paths)} photos: one person -> {place} ({perf_counter() - start:.1f} s)")
@@ -111,7 +122,9 @@ def _look(
             faces = sorted(faces, key=lambda face: -face.side)[: config.max_faces]
             if not faces:
                 raise NoFaceError(f"{path}: no face was found")
-            own = candidates(printable(str(path)), image, faces, fitter.system.encode, fitter.system.model, fitter.measure)
+            own = candidates(
+                printable(str(path)), image, faces, fitter.system.encode, fitter.system.model, fitter.measure
+            )
             found.append((path, own))
         except LikenessError as error:
             complain(f"{error} (passed by)")

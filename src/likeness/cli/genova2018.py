@@ -107,7 +107,9 @@ def recipe(config: Genova2018) -> Any:
     from likeness.recipes.genova2018 import stages
 
     recogniser = load(config.recogniser, config.recogniser_weights).to(config.settings.device)
-    model, booth = (part.to(config.settings.device) for part in face_model(config.face_model, recogniser, config.colors))
+    model, booth = (
+        part.to(config.settings.device) for part in face_model(config.face_model, recogniser, config.colors)
+    )
     made = stages(config.synthetic_steps, config.steps, config.rate)
     if config.export_only:
         return Recipe(recogniser, model, booth, made, None, config.views, config.drawn)
@@ -183,5 +185,7 @@ def face_model(path: Path | None, recogniser: Any, colors: Path | None = None) -
         outside = outside if colors is None else albedomm.dress(colors, outside)
         surface, model = topology(outside), Expressionless.outside(outside)
     if "5" not in surface.landmarks:
-        raise AssetError(f"{path}: its eyes, nose tip and mouth corners are not known (`landmarks68` in docs/face_models.md)")
+        raise AssetError(
+            f"{path}: its eyes, nose tip and mouth corners are not known (`landmarks68` in docs/face_models.md)"
+        )
     return model, Booth(surface, recogniser.template, recogniser.size)

@@ -47,7 +47,9 @@ class Identity:
     """Begin with the backbone of a checkpoint of `likeness train points` or `regressor`; its top is not taken when sizes differ."""
     name: str = "likeness-small"
     """Of the network, for tables."""
-    settings: Annotated[Settings, tyro.conf.arg(name="")] = Settings(batch=32, warmup=150, clip=5.0, average=0.998, save_every=250)
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = Settings(
+        batch=32, warmup=150, clip=5.0, average=0.998, save_every=250
+    )
     stop: int | None = None
     """Stop after so many steps, with a checkpoint."""
     export: Path | None = None

@@ -32,7 +32,9 @@ class Landmarks:
     """The file to write."""
     data: Path | None = None
     """Data folder that holds photos/, ict/ and mediapipe/; by default LIKENESS_DATA."""
-    sets: dict[str, float] = field(default_factory=lambda: {"sfhq": 0.45, "stylegan": 0.15, "gan": 0.2, "officials": 0.2})
+    sets: dict[str, float] = field(
+        default_factory=lambda: {"sfhq": 0.45, "stylegan": 0.15, "gan": 0.2, "officials": 0.2}
+    )
     """Photo sets to learn from and their shares. gan states no licence: leave it out here to do without it."""
     photos: int = 1500
     """Training photos used."""
@@ -84,7 +86,10 @@ def landmarks(config: Landmarks) -> None:
     for name, share in config.sets.items():
         found = read_set(folder / "photos", name, "train").points
         points.append(found[random.permutation(len(found))[: round(share * config.photos)]])
-    model, shape = ict.read(folder / "ict/ict_face_model.npz"), canonical.read(folder / "mediapipe/canonical_face_model.obj")
+    model, shape = (
+        ict.read(folder / "ict/ict_face_model.npz"),
+        canonical.read(folder / "mediapipe/canonical_face_model.obj"),
+    )
     fit_config = FitConfig(expression_cost=config.expression_cost)
     learner = CorrespondenceLearner(model, first_guess(model, shape), fit_config)
     for number in range(config.rounds):
@@ -108,12 +113,16 @@ def label(config: Label) -> None:
     from likeness.fit.landmarks.label import label as label_folder
     from likeness.fit.landmarks.solver import FitConfig
 
-    torch.set_num_threads(1)  # the fits are small: two threads of one wait for each other, most of all on a busy machine
+    torch.set_num_threads(
+        1
+    )  # the fits are small: two threads of one wait for each other, most of all on a busy machine
     folders = [folder.resolve() for folder in config.folders]
     if not folders:
         raise UsageError("no folder was given; name at least one folder of photos")
     if len({folder.name for folder in folders}) < len(folders):
-        raise UsageError("two of the folders have one name, and so would their targets; label them into different outputs")
+        raise UsageError(
+            "two of the folders have one name, and so would their targets; label them into different outputs"
+        )
     bases, console = _bases(config), Console()
     for folder in folders:
         output = config.output / folder.name
@@ -127,7 +136,9 @@ def label(config: Label) -> None:
         for name, reason in done.skipped[:LISTED]:
             console.print(f"  {name}: {reason}", markup=False, highlight=False)
         if len(done.skipped) > LISTED:
-            console.print(f"  and {len(done.skipped) - LISTED} more, see {output / LIST}", markup=False, highlight=False)
+            console.print(
+                f"  and {len(done.skipped) - LISTED} more, see {output / LIST}", markup=False, highlight=False
+            )
 
 
 def _bases(config: Label) -> LandmarkBases:

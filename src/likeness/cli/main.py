@@ -36,7 +36,9 @@ COMMANDS = {
     "fit": Command("fit", "Fit", "fit", "the same, slower and nearer: fitted through the renderer"),
     "demo": Command("demo", "Demo", "demo", "the same for a photo that is here already"),
     "sheet": Command("sheet", "Sheet", "sheet", "a contact sheet: photo, overlay, shape, turned, neutral"),
-    "personalise": Command("personalise", "Personalise", "personalise", "a clip of one person to a personal face model"),
+    "personalise": Command(
+        "personalise", "Personalise", "personalise", "a clip of one person to a personal face model"
+    ),
     "retarget": Command("retarget", "Retarget", "retarget", "a clip's movement onto another face"),
     "benchmark": Command("benchmark", "Benchmark", "benchmark", "measure this and other systems: a page and a table"),
     "embed": Command("embed", "Embed", "embed", "pictures of faces to the vectors of a recognition network"),
@@ -54,7 +56,9 @@ COMMANDS = {
     "train pack": Command("pack", "Pack", "pack", "pack photos with landmarks into WebDataset shards"),
     "train points": Command("points", "Points", "points", "learn the landmark network, the regressor's first lesson"),
     "train regressor": Command("regressor", "Regressor", "regressor", "learn the regressor of codes and camera"),
-    "train genova2018": Command("genova2018", "Genova2018", "genova2018", "learn Genova et al. 2018: features to a face"),
+    "train genova2018": Command(
+        "genova2018", "Genova2018", "genova2018", "learn Genova et al. 2018: features to a face"
+    ),
     "train tewari2018": Command("tewari2018", "Tewari2018", "tewari2018", "learn a multi-level face model from photos"),
     "train repack": Command("regressor", "Repack", "repack", "write a regressor's file again in today's form"),
     "train trust": Command("fit_trust", "Trust", "trust", "measure how far the regressor's answers are off"),
@@ -62,7 +66,9 @@ COMMANDS = {
     "ablate": Command("ablations", "Ablate", "ablate", "variants of a recipe's training, compared over seeds"),
     "results": Command("results", "Results", "results", "write the pages on trained recipes from files of numbers"),
     "evaluate model": Command("build", "EvaluateModel", "evaluate_model", "measure the face model against ICT"),
-    "evaluate fit": Command("evaluate_fit", "EvaluateFit", "evaluate_fit", "measure fits of photos, renders and a scan"),
+    "evaluate fit": Command(
+        "evaluate_fit", "EvaluateFit", "evaluate_fit", "measure fits of photos, renders and a scan"
+    ),
     "evaluate finder": Command("evaluate_finder", "EvaluateFinder", "evaluate_finder", "measure the face finder"),
     "evaluate skin": Command("skin", "EvaluateSkin", "evaluate_skin", "skin told from other things, by its tone"),
     "evaluate albedo": Command("evaluate_albedo", "EvaluateAlbedo", "evaluate_albedo", "measure albedo on portraits"),
@@ -70,13 +76,23 @@ COMMANDS = {
     "evaluate recognition": Command(
         "evaluate_recognition", "EvaluateRecognition", "evaluate_recognition", "are two pictures of one person"
     ),
-    "evaluate person": Command("evaluate_person", "EvaluatePerson", "evaluate_person", "a made-up person, learned and compared"),
+    "evaluate person": Command(
+        "evaluate_person", "EvaluatePerson", "evaluate_person", "a made-up person, learned and compared"
+    ),
     "evaluate landmarks": Command("evaluate", "EvaluateLandmarks", "evaluate_landmarks", "measure landmarks on photos"),
-    "evaluate spread": Command("evaluate_spread", "EvaluateSpread", "evaluate_spread", "does the landmark network know its errors"),
+    "evaluate spread": Command(
+        "evaluate_spread", "EvaluateSpread", "evaluate_spread", "does the landmark network know its errors"
+    ),
     "evaluate shape": Command("evaluate", "EvaluateShape", "evaluate_shape", "measure shapes on renders"),
-    "evaluate clips": Command("evaluate_clips", "EvaluateClips", "evaluate_clips", "how a face is followed through clips"),
-    "evaluate levels": Command("evaluate_levels", "EvaluateLevels", "evaluate_levels", "base and final level against photos"),
-    "evaluate recall": Command("evaluate_recall", "EvaluateRecall", "evaluate_recall", "faces known again by a second recogniser"),
+    "evaluate clips": Command(
+        "evaluate_clips", "EvaluateClips", "evaluate_clips", "how a face is followed through clips"
+    ),
+    "evaluate levels": Command(
+        "evaluate_levels", "EvaluateLevels", "evaluate_levels", "base and final level against photos"
+    ),
+    "evaluate recall": Command(
+        "evaluate_recall", "EvaluateRecall", "evaluate_recall", "faces known again by a second recogniser"
+    ),
     "evaluate scan": Command("evaluate", "EvaluateScan", "evaluate_scan", "measure shapes on a head scan"),
 } | {
     f"evaluate {name}": Command(f"evaluate_{module}", f"Evaluate{name.capitalize()}", f"evaluate_{name}", help)

@@ -72,9 +72,13 @@ def _describe_system(path: Path) -> None:
     show(f"{card.system}, a trained system (`likeness reconstruct --system {path}`)")
     show(f"  paper    {card.paper}")
     show(f"  licence  {card.licence}")
-    show(f"  use      {'research only: it learned from data that allows no more' if card.research else 'as the licence says'}")
+    show(
+        f"  use      {'research only: it learned from data that allows no more' if card.research else 'as the licence says'}"
+    )
     show(f"  learned  from {'; '.join(card.sources)}")
-    show(f"  sees     {card.crop} x {card.crop} px, cut by {'five points' if card.template else 'the box of its landmarks'}")
+    show(
+        f"  sees     {card.crop} x {card.crop} px, cut by {'five points' if card.template else 'the box of its landmarks'}"
+    )
     show(f"  answers  {', '.join(f'{length} {name}' for name, length in card.codes.items())}")
     for name, value in card.facts.items():
         show(f"  {name:<8} {value}")

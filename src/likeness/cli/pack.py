@@ -58,7 +58,9 @@ def pack(config: Pack) -> None:
     if not folders or not config.splits or config.shard_size < 1:
         raise UsageError("name a folder of photos at least, and a split; --shard-size is 1 at least")
     if len({folder.name for folder in folders}) < len(folders):
-        raise UsageError("two of the folders have one name, by which their photos are told apart; pack them by themselves")
+        raise UsageError(
+            "two of the folders have one name, by which their photos are told apart; pack them by themselves"
+        )
     console, left = Console(stderr=True), []
     listings = [_listing(folder, config, console) for folder in folders]
     count = sum(len(listing.files) for listing in listings)
@@ -71,7 +73,9 @@ def pack(config: Pack) -> None:
             pass
     except OSError as error:
         raise OutputError(f"{config.output}: cannot be written ({error.strerror or error})") from None
-    console.print(f"{config.output}: {count} photos in {shards} shards; {len(left)} left out now", markup=False, highlight=False)
+    console.print(
+        f"{config.output}: {count} photos in {shards} shards; {len(left)} left out now", markup=False, highlight=False
+    )
     for line in left[:LISTED] + [f"and {len(left) - LISTED} more"] * (len(left) > LISTED):
         console.print(f"  {line}", markup=False, highlight=False)
 
@@ -129,8 +133,10 @@ def _listing(folder: Path, config: Pack, console: Console) -> Listing:
     if not folder.is_dir():
         raise AssetError(f"{folder}: no such folder")
     if not given.exists() and config.targets is None:
-        raise AssetError(f"{folder}: no landmarks, for there is no {given.name} beside it; find them with "
-                         f"`likeness label {folder} -o TARGETS`, and give --targets TARGETS")
+        raise AssetError(
+            f"{folder}: no landmarks, for there is no {given.name} beside it; find them with "
+            f"`likeness label {folder} -o TARGETS`, and give --targets TARGETS"
+        )
     targets = None if given.exists() else config.targets
     found = {split: read_set(folder.parent, folder.name, split, targets) for split in ("train", "validation", "test")}
     known = {file for listing in found.values() for file in listing.files}

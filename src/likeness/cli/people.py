@@ -54,7 +54,11 @@ def people(config: People) -> None:
     from rich.progress import Progress
 
     data_folder(config.data)
-    work = [(name, start) for name in ([] if config.videos else [*config.sets, "made-up"]) for start in _starts(config, name)]
+    work = [
+        (name, start)
+        for name in ([] if config.videos else [*config.sets, "made-up"])
+        for start in _starts(config, name)
+    ]
     if config.videos:
         work = [("video_frames", 0)]
     missing = [(name, start) for name, start in work if not _path(config, name, start).exists()]
@@ -119,7 +123,11 @@ def _invented(config: People, start: int) -> list:
     model, skins = builtin.load(), albedo.load()
     cast = casting.Casting(model, skins, *_surroundings(config, random))
     people = casting.made_up(min(CHUNK, config.made_up - start), len(model.identity), skins.codes, random)
-    return _shots(cast, [(part, place, identities.MODEL) for place, part in enumerate(people) for _ in range(config.shots)], random)
+    return _shots(
+        cast,
+        [(part, place, identities.MODEL) for place, part in enumerate(people) for _ in range(config.shots)],
+        random,
+    )
 
 
 def _photographed(config: People, name: str, start: int) -> list:
@@ -148,7 +156,9 @@ def _photographed(config: People, name: str, start: int) -> list:
         known[i] = np.concatenate([shape, code])
         work += [(casting.Part(shape, code, skin, face), i, identities.OWN)] * config.own
         work += [(casting.Part(shape, code, None, face), i, identities.MODEL)] * config.model
-    rows = [identities.Row(picture, i, identities.PHOTO, outline, known.get(i)) for i, (picture, outline) in cuts.items()]
+    rows = [
+        identities.Row(picture, i, identities.PHOTO, outline, known.get(i)) for i, (picture, outline) in cuts.items()
+    ]
     return rows + _shots(cast, work, random)
 
 

@@ -53,7 +53,9 @@ def points(config: Points) -> None:
             return
     if config.export is not None:
         checkpoint.load_weights(path, recipe)
-        sources = "photo sets " + ", ".join(config.sets) + "; renders of ICT Face Model Light (MIT)" * bool(config.renders)
+        sources = (
+            "photo sets " + ", ".join(config.sets) + "; renders of ICT Face Model Light (MIT)" * bool(config.renders)
+        )
         export_landmarks(recipe.network, config.export, config.factor, {"licence": LICENCE, "sources": sources})
 
 

@@ -116,7 +116,9 @@ def reconstruct(config: Reconstruct, system: System | None = None) -> int:
             raise NoFaceError(f"{path}: no face was found{hint}")
         return write_faces(faces, folder, lambda face: face.files(formats, head))
 
-    settings = {"level": config.level, "formats": formats} | ({} if config.system is None else {"system": config.system})
+    settings = {"level": config.level, "formats": formats} | (
+        {} if config.system is None else {"system": config.system}
+    )
     return batch(paths, config.output, config.overwrite, one, settings)
 
 
@@ -226,7 +228,9 @@ def _check_system(config: Reconstruct) -> None:
         return
     for option, given in (("--person", config.person is not None), ("--head ict", config.head == "ict")):
         if given:
-            raise UsageError(f"{option} does not go with --system {config.system}, which answers faces of its own; leave one out")
+            raise UsageError(
+                f"{option} does not go with --system {config.system}, which answers faces of its own; leave one out"
+            )
 
 
 def _system(config: Reconstruct) -> System:

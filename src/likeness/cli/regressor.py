@@ -150,8 +150,12 @@ def regressor(config: Regressor) -> None:
             return
     checkpoint.load_weights(path, recipe)
     sources = "ICT Face Model Light (MIT); photo sets " + ", ".join(config.sets)
-    facts = {"licence": LICENCE, "sources": sources, "likeness.identity_gain": f"{config.gain:g}",
-             "likeness.blink": "{:g} {:g}".format(*config.blink)}
+    facts = {
+        "licence": LICENCE,
+        "sources": sources,
+        "likeness.identity_gain": f"{config.gain:g}",
+        "likeness.blink": "{:g} {:g}".format(*config.blink),
+    }
     blinks = [EXPRESSIONS.index("eyeBlinkLeft"), EXPRESSIONS.index("eyeBlinkRight")]
     heads = recipe.network.heads
     with torch.no_grad():
@@ -244,5 +248,7 @@ def start(recipe: Any, path: Path) -> None:
         return
     backbone = checkpoint.strip(tensors, "network.backbone.")
     if not backbone:
-        raise AssetError(f"{path}: no averaged backbone in it; a checkpoint of `likeness train points` or `regressor` is needed")
+        raise AssetError(
+            f"{path}: no averaged backbone in it; a checkpoint of `likeness train points` or `regressor` is needed"
+        )
     recipe.network.backbone.load_state_dict(backbone)

@@ -121,7 +121,9 @@ def gather(config: Results, place: Path) -> None:
     if config.judge is not None:
         (title, rows), *_ = _json(config.judge).items()
         kept = {name: row for name, row in rows.items() if name.endswith(": judge")}
-        _write(place / JUDGE, {"title": title, "rows": {name.removesuffix(": judge"): row for name, row in kept.items()}})
+        _write(
+            place / JUDGE, {"title": title, "rows": {name.removesuffix(": judge"): row for name, row in kept.items()}}
+        )
     for name, path in map(_named, config.sheet):
         if path.suffix.lower() != ".jpg":
             raise UsageError(f"--sheet {path}: a .jpg is wanted")
@@ -197,8 +199,12 @@ def page(place: Path, about: Page) -> str:
         parts.append(f"![{name}]({place.name}/{path.name})\n\n*{name.capitalize()}.* Photos are AI-generated.")
     reports = [_json(path) for path in sorted(place.glob("report-*.json"))]
     if reports:
-        ways = [MEASURED[protocol] for protocol in MEASURED if any(report["protocol"] == protocol for report in reports)]
-        tables = [f"### {_first(report['title'])}\n\n{_about(report)}\n\n{text.report_table(report)}" for report in reports]
+        ways = [
+            MEASURED[protocol] for protocol in MEASURED if any(report["protocol"] == protocol for report in reports)
+        ]
+        tables = [
+            f"### {_first(report['title'])}\n\n{_about(report)}\n\n{text.report_table(report)}" for report in reports
+        ]
         parts += ["## Measured", *ways, *([about.beware] if about.beware else []), *tables]
     if (place / JUDGE).exists():
         judge = _json(place / JUDGE)
@@ -241,7 +247,7 @@ def _ablation(found: Document) -> list[str]:
     more = [f"{missing} of {len(found['variants']) * found['seeds']} runs are missing."] if missing else []
     intro = (
         f"Every variant with the same {found['steps']} steps and {found['seeds']} seeds. ± is the standard deviation of one seed; "
-        "brackets hold the 95 % interval of the mean difference, seed by seed (Student's t). \"Better\" and \"worse\" are said "
+        'brackets hold the 95 % interval of the mean difference, seed by seed (Student\'s t). "Better" and "worse" are said '
         "where it holds no zero."
     )
     return ["## Ablation", f"```\n{command}\n```", f"Options: {options}." if options else "", intro, *more, text.markdown(rows),

@@ -37,7 +37,9 @@ class Retarget:
     """The other face: a folder of results, a GLB of any program whose morph targets carry Apple's names, or a personal face model."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """The file to write: .glb, or .csv with the columns of Live Link Face."""
-    gain: Annotated[dict[str, float], tyro.conf.arg(metavar="[NAME FACTOR [NAME FACTOR ...]]")] = field(default_factory=dict)
+    gain: Annotated[dict[str, float], tyro.conf.arg(metavar="[NAME FACTOR [NAME FACTOR ...]]")] = field(
+        default_factory=dict
+    )
     """Make expressions stronger or weaker: Apple's names, or how several of them begin (brow, mouthSmile)."""
     head: bool = True
     """The head moves as in the clip; else it looks at the camera and stands still."""
@@ -120,7 +122,9 @@ def read_target(path: Path, model: Builtin, level: str) -> tuple[Glb, Openings |
         own = person.model(model)
         texture = None if person.texture is None else to_jpeg(person.texture)
         asset = from_builtin(own, person.identity, np.zeros(len(own.expression)), level, texture, person.name)
-        return Glb.of(gltf.to_bytes(asset), str(path)), Openings.of(person.neutral_face(model), own.expression, model.layout)
+        return Glb.of(gltf.to_bytes(asset), str(path)), Openings.of(
+            person.neutral_face(model), own.expression, model.layout
+        )
     places = [path / place / FACE for place in PLACES] if path.is_dir() else [path]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
@@ -164,9 +168,15 @@ def _about(config: Retarget, motion: Motion, target: Glb, closing: bool) -> str:
     from likeness.assets.arkit import EXPRESSIONS
 
     known = {row for rows in target.faces().values() for row in rows}
-    missing = [name for row, name in enumerate(EXPRESSIONS) if row not in known and np.nanmax(motion.expression[:, row]) > 0.05]
+    missing = [
+        name for row, name in enumerate(EXPRESSIONS) if row not in known and np.nanmax(motion.expression[:, row]) > 0.05
+    ]
     parts = [f"{len(motion.times)} frames"]
-    parts += [f"without {', '.join(missing[:4])}{' and others' if len(missing) > 4 else ''}, which the face lacks"] if missing else []
+    parts += (
+        [f"without {', '.join(missing[:4])}{' and others' if len(missing) > 4 else ''}, which the face lacks"]
+        if missing
+        else []
+    )
     parts += ["weights as they are, for the face is of another topology"] if config.contacts and not closing else []
     parts += ["head still, for the file has several parts"] if config.head and not target.can_turn() else []
     return ", ".join(parts)

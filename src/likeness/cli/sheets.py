@@ -43,7 +43,9 @@ def sheet(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str], columns
         top, left = CAPTION + place // columns * (TILE + GAP), place % columns * width
         for column, picture in enumerate(row):
             start = left + column * (TILE + GAP)
-            canvas[top : top + TILE, start : start + TILE] = cv2.resize(picture, (TILE, TILE), interpolation=cv2.INTER_AREA)
+            canvas[top : top + TILE, start : start + TILE] = cv2.resize(
+                picture, (TILE, TILE), interpolation=cv2.INTER_AREA
+            )
     return _captioned(canvas, captions, columns, width)
 
 

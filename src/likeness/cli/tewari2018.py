@@ -145,8 +145,12 @@ def stages(config: Tewari2018) -> tuple[Any, ...]:
 
 
 def make(
-    correctives: str = "linear", backbone: str = "mobilenet-places", codes: int = 500, chart: int = 32,
-    stages: tuple[Any, ...] = (), face: Any = None,
+    correctives: str = "linear",
+    backbone: str = "mobilenet-places",
+    codes: int = 500,
+    chart: int = 32,
+    stages: tuple[Any, ...] = (),
+    face: Any = None,
 ) -> Any:
     """The recipe, by default on the face model that ships."""
     from likeness.data.augment import CROP_SIZE

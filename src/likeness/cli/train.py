@@ -73,8 +73,17 @@ def finder(config: Finder) -> None:
         blend(config.blend, config.export or config.output / "finder.onnx")
         return
     photos, settings = None if config.export_only else data_folder(config.data) / "photos", config.settings
-    recipe = FinderRecipe(photos, settings.seed, config.small_steps, config.steps, settings.batch, config.rate,
-                          config.long_steps, config.wary_steps, config.sets)
+    recipe = FinderRecipe(
+        photos,
+        settings.seed,
+        config.small_steps,
+        config.steps,
+        settings.batch,
+        config.rate,
+        config.long_steps,
+        config.wary_steps,
+        config.sets,
+    )
     path = config.output / loop.CHECKPOINT
     if not config.export_only:
         if config.start is not None and not path.exists():

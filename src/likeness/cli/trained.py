@@ -219,7 +219,9 @@ def filled(recipe: Any, path: Path) -> None:
     try:
         checkpoint.load_weights(path, recipe)
     except RuntimeError as error:
-        raise AssetError(f"{path}: its weights do not fit; was the recipe made with other options? ({misfit(error)})") from None
+        raise AssetError(
+            f"{path}: its weights do not fit; was the recipe made with other options? ({misfit(error)})"
+        ) from None
     recipe.eval()
 
 

@@ -79,7 +79,9 @@ def occlude(crop: np.ndarray, random: np.random.Generator, other: Callable[[], n
     elif kind < 0.85:
         cover = _patch(other(), size, random)
     else:
-        cover = crop[random.permutation(size)] if random.random() < 0.3 else np.roll(crop, size // 2, random.integers(2))
+        cover = (
+            crop[random.permutation(size)] if random.random() < 0.3 else np.roll(crop, size // 2, random.integers(2))
+        )
     if random.random() < 0.5:
         soft = cv2.GaussianBlur(mask, (0, 0), random.uniform(0.5, 2.0))[..., None].astype(np.float32) / 255
         return (crop + (cover.astype(np.float32) - crop) * soft).astype(np.uint8)

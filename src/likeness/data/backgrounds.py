@@ -11,11 +11,32 @@ from importlib import resources
 import cv2
 import numpy as np
 
-TRAINING = ("chelsea.png", "grass.png", "gravel.png", "rocket.jpg", "page.png", "retina.jpg", "ihc.png", "moon.png",
-            "clock_motion.png", "chessboard_RGB.png", "motorcycle_right.png")
+TRAINING = (
+    "chelsea.png",
+    "grass.png",
+    "gravel.png",
+    "rocket.jpg",
+    "page.png",
+    "retina.jpg",
+    "ihc.png",
+    "moon.png",
+    "clock_motion.png",
+    "chessboard_RGB.png",
+    "motorcycle_right.png",
+)
 """scikit-image's pictures that training may see. The astronaut is the demo, coins and the camera man show faces."""
-REPORTING = ("coffee.png", "brick.png", "text.png", "hubble_deep_field.jpg", "cell.png", "color.png", "horse.png",
-             "microaneurysms.png", "phantom.png", "logo.png")
+REPORTING = (
+    "coffee.png",
+    "brick.png",
+    "text.png",
+    "hubble_deep_field.jpg",
+    "cell.png",
+    "color.png",
+    "horse.png",
+    "microaneurysms.png",
+    "phantom.png",
+    "logo.png",
+)
 """Those that only reports see: none shows the same thing as one of the above."""
 
 
@@ -136,8 +157,16 @@ def writing(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     for _ in range(random.integers(1, 10)):
         letters = "".join(chr(c) for c in random.integers(33, 126, random.integers(1, 14)))
         place = int(random.integers(-20, size)), int(random.integers(0, size))
-        cv2.putText(image, letters, place, int(random.integers(0, 8)), random.uniform(0.3, 4),
-                    tuple(float(v) for v in color(random)), int(random.integers(1, 6)), cv2.LINE_AA)
+        cv2.putText(
+            image,
+            letters,
+            place,
+            int(random.integers(0, 8)),
+            random.uniform(0.3, 4),
+            tuple(float(v) for v in color(random)),
+            int(random.integers(1, 6)),
+            cv2.LINE_AA,
+        )
     return image
 
 

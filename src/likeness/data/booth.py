@@ -87,7 +87,9 @@ class Booth(nn.Module):
         view = self.view(face, turn, distance)
         return render(shown, self.topology, view, light, background=background[:, None, None]).image
 
-    def photograph(self, face: Face, turn: Tensor, distance: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def photograph(
+        self, face: Face, turn: Tensor, distance: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
         """Crops (B, S, S, 3), linear RGB, in given poses under random lamps before a random plain background."""
         turn, distance = turn.to(face.vertices), distance.to(face.vertices)
         light = draw_lamps(len(turn), _place(distance), generator)

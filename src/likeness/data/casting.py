@@ -59,7 +59,9 @@ class Casting:
         surroundings: Pictures (SIDE, SIDE, 3) uint8 that may lie behind a head; beside them procedural ones are used.
     """
 
-    def __init__(self, model: Builtin, albedo: AlbedoModel, fitted: np.ndarray, surroundings: Sequence[np.ndarray]) -> None:
+    def __init__(
+        self, model: Builtin, albedo: AlbedoModel, fitted: np.ndarray, surroundings: Sequence[np.ndarray]
+    ) -> None:
         self.topology = model.topology("base")
         self.shapes, self.colours = LinearModel.of(model), AlbedoDecoder(albedo, self.topology)
         self.mean, self.modes = (five_points(self.topology).points(shape) for shape in (model.mean, model.identity))

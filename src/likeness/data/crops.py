@@ -163,8 +163,14 @@ class Crops:
     """
 
     def __init__(
-        self, sources: Sequence[Source], shares: Sequence[float], seed: int, length: int, symmetry: np.ndarray | None = None,
-        plain: bool = False, stretched: float = 0.0,
+        self,
+        sources: Sequence[Source],
+        shares: Sequence[float],
+        seed: int,
+        length: int,
+        symmetry: np.ndarray | None = None,
+        plain: bool = False,
+        stretched: float = 0.0,
     ) -> None:
         self.stretched = stretched
         self.sources, self.seed, self.length, self.symmetry, self.plain = list(sources), seed, length, symmetry, plain
@@ -180,7 +186,9 @@ class Crops:
         source = self.sources[min(int(np.searchsorted(self.shares, random.random())), len(self.sources) - 1)]
         place = min(int(np.searchsorted(source.chances, random.random())), len(source.images) - 1)
         if self.plain:
-            return self.item(source, i % len(source.images), augment.exact(source.points[i % len(source.images)]), False)
+            return self.item(
+                source, i % len(source.images), augment.exact(source.points[i % len(source.images)]), False
+            )
         loose, spoiled = (0.2, 0.4) if source.rendered else (0.5, 0.85)  # ours: renders are there to be seen exactly
         similarity, mirrored = augment.jittered(source.points[place], random, loose), random.random() < 0.5
         if not source.rendered and self.stretched and random.random() < self.stretched:
@@ -188,7 +196,9 @@ class Crops:
         else:
             item = self.item(source, place, similarity, mirrored)
         if random.random() < spoiled:
-            item["image"] = augment.spoil(item["image"], random, lambda: source.images[random.integers(len(source.images))])
+            item["image"] = augment.spoil(
+                item["image"], random, lambda: source.images[random.integers(len(source.images))]
+            )
         return item
 
     def item(
@@ -222,5 +232,3 @@ class Crops:
             identity, expression = identity * like(self.symmetry, identity), expression[SWAP]
         codes = {"identity": identity, "expression": expression}
         return codes | numbers._asdict() | {"known": 1.0, "rendered": float(source.rendered)}
-
-

@@ -16,7 +16,11 @@ from likeness.data.portraits import Draw, Portrait, beside, painted_over
 
 
 def ground(
-    draw: Draw, random: np.random.Generator, size: int, pictures: tuple[str, ...], clutter: float = 0.0,
+    draw: Draw,
+    random: np.random.Generator,
+    size: int,
+    pictures: tuple[str, ...],
+    clutter: float = 0.0,
     odd: float = 0.0,
 ) -> np.ndarray:
     """A background, uint8 (size, size, 3): of `backgrounds`, a part of a photo beside its face, or a photo whose face

@@ -65,7 +65,7 @@ def picture(path: Path) -> np.ndarray:
 
 
 def splits(folder: Path, files: Sequence[str], name: str) -> np.ndarray:
-    """"train", "validation" or "test" for each file: the stem's number ends in 5 (validation) or 0 (test).
+    """Which split, "train", "validation" or "test", each file is in: the stem's number ends in 5 (validation) or 0 (test).
 
     In `officials`, whose folders repeat numbers, it is every tenth of the sorted files: from the fifth, from the zeroth.
     Stems that do not end in a digit have the last digit of their name's CRC-32, which more photos do not change.
@@ -198,7 +198,9 @@ class Photos:
                 place += 1
         self.targets = None
         if listings and all(listing.targets is not None for listing in listings):
-            self.targets = {key: np.concatenate([listing.targets[key] for listing in listings]) for key in (*TARGETS, "known")}
+            self.targets = {
+                key: np.concatenate([listing.targets[key] for listing in listings]) for key in (*TARGETS, "known")
+            }
 
     def __len__(self) -> int:
         return len(self.images)

@@ -126,7 +126,9 @@ def read(paths: Sequence[Path]) -> Album:
             with np.load(path, allow_pickle=False) as file:
                 shard = {key: file[key] for key in FIELDS}
         except (OSError, KeyError, ValueError) as error:
-            raise AssetError(f"{path}: not a shard of people's pictures ({error}); `likeness train people` draws them") from None
+            raise AssetError(
+                f"{path}: not a shard of people's pictures ({error}); `likeness train people` draws them"
+            ) from None
         shard["people"] = np.unique(shard["people"], return_inverse=True)[1] + people
         shard["ends"] = shard["ends"] + end
         end, people = int(shard["ends"][-1]), int(shard["people"].max()) + 1

@@ -87,7 +87,9 @@ def draw_lamps(count: int, head: Tensor, generator: torch.Generator | None = Non
     lights = PointLights(
         head.cpu()[:, None] + positions, torch.stack([first, second], 1), colors * ambient, uniform(*SHININESS)
     )
-    return PointLights(*(value.to(head) for value in (lights.positions, lights.colors, lights.ambient, lights.shininess)))
+    return PointLights(
+        *(value.to(head) for value in (lights.positions, lights.colors, lights.ambient, lights.shininess))
+    )
 
 
 def even_light(count: int, head: Tensor) -> PointLights:

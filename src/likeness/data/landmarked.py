@@ -41,7 +41,12 @@ class LandmarkedCrops:
     """
 
     def __init__(
-        self, photos: Photos, names: Sequence[str], seed: int, length: int, confidence: np.ndarray | None = None,
+        self,
+        photos: Photos,
+        names: Sequence[str],
+        seed: int,
+        length: int,
+        confidence: np.ndarray | None = None,
         plain: bool = False,
     ) -> None:
         self.photos, self.seed, self.plain = photos, seed, plain

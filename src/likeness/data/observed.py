@@ -169,7 +169,9 @@ def _draw(
     parts: dict[str, list[np.ndarray]] = {"features": [], "identity": [], "albedo": []}
     for start in follow(iter(range(0, count, TOGETHER)), -(-count // TOGETHER)):
         number = min(TOGETHER, count - start)
-        identity, albedo = (torch.randn(number, model.codes[name], generator=generator) for name in ("identity", "albedo"))
+        identity, albedo = (
+            torch.randn(number, model.codes[name], generator=generator) for name in ("identity", "albedo")
+        )
         with torch.no_grad():
             face = model(identity.to(model.mean), albedo.to(model.mean))
             image = booth.photograph(face, *booth.poses(number, generator), generator)
@@ -200,7 +202,9 @@ def aligned(image: np.ndarray, points: np.ndarray, recogniser: Recognition) -> n
 class _Reader:
     """Makes the versions of a photo."""
 
-    def __init__(self, chosen: Sequence[tuple[Listing, int]], recogniser: Recognition, versions: int, seed: int) -> None:
+    def __init__(
+        self, chosen: Sequence[tuple[Listing, int]], recogniser: Recognition, versions: int, seed: int
+    ) -> None:
         self.chosen, self.recogniser, self.versions, self.seed = chosen, recogniser, versions, seed
 
     def photo(self, row: int) -> np.ndarray:
@@ -230,7 +234,10 @@ class _Reader:
 
 def _key(recogniser: Recognition, **parts: Any) -> str:
     """What a file was made from, as one short text."""
-    whole = {"network": [fingerprint([value]) for value in recogniser.state_dict().values()], "size": recogniser.size} | parts
+    whole = {
+        "network": [fingerprint([value]) for value in recogniser.state_dict().values()],
+        "size": recogniser.size,
+    } | parts
     whole["template"] = recogniser.template.tolist()
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 

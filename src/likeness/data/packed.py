@@ -81,8 +81,10 @@ def dealt(paths: Sequence[Path], parts: int, part: int) -> list[Path]:
         AssetError: When there are fewer shards than parts.
     """
     if len(paths) < parts:
-        raise AssetError(f"{paths[0]}: {len(paths)} shards for {parts} parts of a batch (processes x accumulate), which "
-                         "need one each; pack smaller ones, see `likeness train pack --shard-size`")
+        raise AssetError(
+            f"{paths[0]}: {len(paths)} shards for {parts} parts of a batch (processes x accumulate), which "
+            "need one each; pack smaller ones, see `likeness train pack --shard-size`"
+        )
     return list(paths[part::parts])
 
 
@@ -129,7 +131,13 @@ class PackedCrops:
     """
 
     def __init__(
-        self, paths: Sequence[Path], seed: int, length: int, places: np.ndarray, parts: int = 1, own: range | None = None
+        self,
+        paths: Sequence[Path],
+        seed: int,
+        length: int,
+        places: np.ndarray,
+        parts: int = 1,
+        own: range | None = None,
     ) -> None:
         """Index the shards of this process's parts.
 
@@ -191,8 +199,9 @@ def _points(shards: Shards, i: int) -> np.ndarray:
     points = shards.read(i, ("points",))["points"]
     if points.shape != DENSE or not np.isfinite(points).all():
         seen = "not finite" if points.shape == DENSE else f"of shape {points.shape}"
-        raise AssetError(f"{shards.path(i)}: sample {shards.key(i)}: its points are {seen}; 478 dense landmarks (478, 3) are "
-                         "wanted")
+        raise AssetError(
+            f"{shards.path(i)}: sample {shards.key(i)}: its points are {seen}; 478 dense landmarks (478, 3) are wanted"
+        )
     return points.astype(np.float32)
 
 
@@ -217,10 +226,14 @@ def _claim(folder: Path, listings: Sequence[Listing], size: int) -> None:
         beside.write_text(json.dumps(made, indent=1) + "\n")
         os.replace(beside, path)
     elif there != made:
-        raise AssetError(f"{folder}: holds shards of other photos, landmarks or size; choose another folder, or empty it")
+        raise AssetError(
+            f"{folder}: holds shards of other photos, landmarks or size; choose another folder, or empty it"
+        )
 
 
-def _samples(photos: Iterator[tuple[Listing, int]], leave: Callable[[str, str], Any]) -> Iterator[tuple[str, dict[str, bytes]]]:
+def _samples(
+    photos: Iterator[tuple[Listing, int]], leave: Callable[[str, str], Any]
+) -> Iterator[tuple[str, dict[str, bytes]]]:
     for listing, i in photos:
         file, points = f"{listing.name}/{listing.files[i]}", np.ascontiguousarray(listing.points[i], np.float32)
         if not np.isfinite(points).all():
@@ -231,7 +244,10 @@ def _samples(photos: Iterator[tuple[Listing, int]], leave: Callable[[str, str], 
         except PhotoError as error:
             leave(file, str(error))
             continue
-        yield f"{listing.name}/{i:08}", {ending: content, "npy": npy(points), "json": json.dumps({"file": file}).encode()}
+        yield (
+            f"{listing.name}/{i:08}",
+            {ending: content, "npy": npy(points), "json": json.dumps({"file": file}).encode()},
+        )
 
 
 def _picture(path: Path) -> tuple[str, bytes]:

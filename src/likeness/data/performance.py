@@ -96,7 +96,9 @@ def _bump(times: np.ndarray, middle: float, half: float) -> np.ndarray:
     return _smooth(1 - np.abs(times - middle) / half)
 
 
-def _speak(expression: np.ndarray, times: np.ndarray, begin: float, end: float, random: np.random.Generator) -> np.ndarray:
+def _speak(
+    expression: np.ndarray, times: np.ndarray, begin: float, end: float, random: np.random.Generator
+) -> np.ndarray:
     closures, at = [], begin + 0.2
     while at < end - 0.2:
         sound = str(random.choice(list(SYLLABLES)))
@@ -109,7 +111,9 @@ def _speak(expression: np.ndarray, times: np.ndarray, begin: float, end: float, 
     return np.array(closures, int)
 
 
-def _blink(expression: np.ndarray, times: np.ndarray, begin: float, end: float, random: np.random.Generator) -> np.ndarray:
+def _blink(
+    expression: np.ndarray, times: np.ndarray, begin: float, end: float, random: np.random.Generator
+) -> np.ndarray:
     blinks, at = [], begin + 0.4
     while at < end - 0.3:
         closed = _smooth((times - at + CLOSING) / CLOSING) * _smooth((at + OPENING - times) / OPENING)
@@ -128,7 +132,12 @@ def _gaze(expression: np.ndarray, times: np.ndarray, begin: float, end: float, r
         track += _smooth((times - at) / 0.05)[:, None] * (new - [across, up])
         (across, up), at = new, at + random.uniform(0.4, 0.9)
     for side, sign in (("Left", 1), ("Right", -1)):
-        for name, part in (("Out", sign * track[:, 0]), ("In", -sign * track[:, 0]), ("Up", track[:, 1]), ("Down", -track[:, 1])):
+        for name, part in (
+            ("Out", sign * track[:, 0]),
+            ("In", -sign * track[:, 0]),
+            ("Up", track[:, 1]),
+            ("Down", -track[:, 1]),
+        ):
             expression[:, _ROW[f"eyeLook{name}{side}"]] = np.clip(part, 0, 1)
 
 
@@ -143,8 +152,12 @@ def film(
     """
     size = background.shape[:2]
     principal = np.array([size[1] / 2, size[0] / 2])
-    for number, (expression, rotation, translation) in enumerate(zip(played.expression, played.rotation, played.translation)):
+    for number, (expression, rotation, translation) in enumerate(
+        zip(played.expression, played.rotation, played.translation)
+    ):
         view = View(rotation, translation, np.float64(focal), principal, size)
-        image = studio.render(identity, expression, view, look, background, np.random.default_rng(0))  # the same hair in all
+        image = studio.render(
+            identity, expression, view, look, background, np.random.default_rng(0)
+        )  # the same hair in all
         noise = np.random.default_rng(number).normal(0, 3, image.shape)
         yield np.clip(image + noise, 0, 255).astype(np.uint8)

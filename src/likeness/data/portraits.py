@@ -88,8 +88,12 @@ def beside(portrait: Portrait, photo: np.ndarray, random: np.random.Generator) -
     """The largest strip of a photo on a random side of its face; any strip of 16 px at least, else a blurred photo."""
     low, high = portrait.outline.min(0), portrait.outline.max(0)
     margin = 0.08 * portrait.side
-    strips = [photo[:, : max(0, int(low[0] - margin))], photo[:, max(0, math.ceil(high[0] + margin)) :],
-              photo[: max(0, int(low[1] - margin))], photo[max(0, math.ceil(high[1] + margin)) :]]
+    strips = [
+        photo[:, : max(0, int(low[0] - margin))],
+        photo[:, max(0, math.ceil(high[0] + margin)) :],
+        photo[: max(0, int(low[1] - margin))],
+        photo[max(0, math.ceil(high[1] + margin)) :],
+    ]
     strips = [s for s in strips if min(s.shape[:2]) >= 16]
     if not strips:
         few = cv2.resize(photo, (6, 6), interpolation=cv2.INTER_AREA)

@@ -187,8 +187,9 @@ class _Placed:
     outline: np.ndarray
 
 
-def place(portrait: Portrait, photo: np.ndarray, face: tuple[float, float, float, float], mirror: bool,
-          size: int) -> _Placed:
+def place(
+    portrait: Portrait, photo: np.ndarray, face: tuple[float, float, float, float], mirror: bool, size: int
+) -> _Placed:
     """Warp a photo so that its face gets the given centre, side and roll in a scene of `size` pixels.
 
     With `mirror` the photo is mirrored first. Small faces are first reduced by area, or they would alias.
@@ -271,8 +272,11 @@ def _single(canvas: _Canvas, draw: Draw, random: np.random.Generator) -> None:
         fit = size / max(photo.shape[:2])
         side, at = portrait.side * fit, portrait.center * fit
         at = np.array([size - at[0] if mirror else at[0], at[1]])
-        face = (*(at + random.normal(0, 0.02 * size, 2)), side * random.uniform(0.95, 1.05),
-                (-portrait.roll if mirror else portrait.roll) + random.normal(0, 0.05))
+        face = (
+            *(at + random.normal(0, 0.02 * size, 2)),
+            side * random.uniform(0.95, 1.05),
+            (-portrait.roll if mirror else portrait.roll) + random.normal(0, 0.05),
+        )
     else:
         side = size * math.exp(random.uniform(math.log(0.25), math.log(1.25)))
         at = 0.5 * size + random.normal(0, 0.1 if side > 0.6 * size else 0.2, 2) * size

@@ -88,7 +88,9 @@ class Shards:
             try:
                 found[name] = _decoded(content, self.fields[name] == ARRAY)
             except ValueError as error:
-                raise AssetError(f"{path}: sample {self.key(i)}: its {name} cannot be read ({one_line(error)})") from None
+                raise AssetError(
+                    f"{path}: sample {self.key(i)}: its {name} cannot be read ({one_line(error)})"
+                ) from None
         return found
 
     def path(self, i: int) -> Path:
@@ -159,7 +161,7 @@ def _index(path: Path) -> dict[str, dict[str, tuple[int, int]]]:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """"./a/17.image.JPG" -> ("a/17", "image.jpg")."""
+    """Key and ending of a name in a shard: "./a/17.image.JPG" -> ("a/17", "image.jpg")."""
     folder, base = os.path.split(name.removeprefix("./"))
     stem, _, ending = base.partition(".")
     return os.path.join(folder, stem), ending.lower()

@@ -151,7 +151,9 @@ class Studio:
         hair = self.hair_weight(look)
         bumps = look.thickness * np.clip(1 + 0.3 * np.sin(self.mean[:HEAD] @ random.normal(0, 0.05, (3,)) + 3), 0, 2)
         vertices[:HEAD] += (normals[:HEAD] * (hair * bumps)[:, None]).astype(np.float32)
-        shaded = self.colors(vertices, look, random) * np.clip(harmonics.shade(normals @ view.rotation.T, look.light), 0.02, None)
+        shaded = self.colors(vertices, look, random) * np.clip(
+            harmonics.shade(normals @ view.rotation.T, look.light), 0.02, None
+        )
         size = (2 * view.size[0], 2 * view.size[1])
         points = cameras.project_with_depth(vertices.astype(np.float64), view)
         points[:, :2] *= 2

@@ -69,7 +69,11 @@ def _look(codes: np.ndarray, random: np.random.Generator) -> None:
     for name in ("In", "Out", "Up", "Down"):
         _set(codes, 0.0, f"eyeLook{name}Left", f"eyeLook{name}Right")
     across, upwards = random.uniform(-0.9, 0.9), random.uniform(-0.8, 0.8)
-    _set(codes, abs(across), *(("eyeLookOutLeft", "eyeLookInRight") if across > 0 else ("eyeLookInLeft", "eyeLookOutRight")))
+    _set(
+        codes,
+        abs(across),
+        *(("eyeLookOutLeft", "eyeLookInRight") if across > 0 else ("eyeLookInLeft", "eyeLookOutRight")),
+    )
     _set(codes, abs(upwards), *(f"eyeLook{'Up' if upwards > 0 else 'Down'}{side}" for side in ("Left", "Right")))
 
 
@@ -149,7 +153,9 @@ class Shooting:
         target = random.uniform(0.05, 0.55)  # brightness of the skin, so that dark and light ones are equally frequent
         skin = skin * (target / max(float(np.median(skin[: HEAD // 2])), 0.02)) ** random.uniform(0.2, 0.9)
         skin = np.clip(skin * np.exp(0.06 * random.standard_normal(3)), 0.003, 1.0).astype(np.float32)
-        iris = np.array([[0.08, 0.035, 0.015], [0.03, 0.015, 0.01], [0.1, 0.15, 0.2], [0.09, 0.1, 0.04]])[random.integers(4)]
+        iris = np.array([[0.08, 0.035, 0.015], [0.03, 0.015, 0.01], [0.1, 0.15, 0.2], [0.09, 0.1, 0.04]])[
+            random.integers(4)
+        ]
         tone = random.uniform(0.005, 0.12) if random.random() < 0.7 else random.uniform(0.1, 0.6)
         hair = tone * np.array([1.0, random.uniform(0.6, 0.95), random.uniform(0.35, 0.95)])
         bald = random.random() < 0.15

@@ -61,7 +61,9 @@ def gained(weights: np.ndarray, gains: Mapping[str, float]) -> np.ndarray:
     """
     for name, factor in gains.items():
         if not any(expression.startswith(name) for expression in EXPRESSIONS):
-            raise UsageError(f"there is no expression {name!r}; names are Apple's, such as jawOpen, or how some of them begin: brow")
+            raise UsageError(
+                f"there is no expression {name!r}; names are Apple's, such as jawOpen, or how some of them begin: brow"
+            )
         if not 0 <= factor < np.inf:
             raise UsageError(f"the gain of {name} is {factor:g}; give 0 or more")
     fitting = [[name for name in gains if expression.startswith(name)] for expression in EXPRESSIONS]
@@ -78,7 +80,9 @@ def closing(weights: np.ndarray, source: Openings, target: Openings) -> np.ndarr
     nothing = np.zeros((1, weights.shape[1]))
     for opening, name in _LIDS:
         share = np.maximum(source.at(opening, weights) / source.at(opening, nothing), 0)
-        _solve(result, EXPRESSIONS.index(name), np.ones(len(result)), target, opening, share * target.at(opening, nothing))
+        _solve(
+            result, EXPRESSIONS.index(name), np.ones(len(result)), target, opening, share * target.at(opening, nothing)
+        )
     beyond = source.at(MOUTH, weights) - source.at(MOUTH, nothing)
     solved, close = result.copy(), EXPRESSIONS.index("mouthClose")
     _solve(solved, close, result[:, EXPRESSIONS.index("jawOpen")], target, MOUTH, target.at(MOUTH, nothing) + beyond)
@@ -87,7 +91,9 @@ def closing(weights: np.ndarray, source: Openings, target: Openings) -> np.ndarr
     return result
 
 
-def _solve(weights: np.ndarray, column: int, most: np.ndarray, face: Openings, opening: int, wanted: np.ndarray) -> None:
+def _solve(
+    weights: np.ndarray, column: int, most: np.ndarray, face: Openings, opening: int, wanted: np.ndarray
+) -> None:
     """Write the weight, from 0 to `most` (F,), under which an opening is as wide as wanted (F,), or as near as it comes.
 
     The opening falls with the weight, so that halving finds it; a weight that already does is not touched.

@@ -52,7 +52,9 @@ def from_view(view: View) -> CropCamera:
     place = (view.rotation * like(PIVOT, view.rotation)).sum(-1) + view.translation
     depth = -place[..., 2]
     seen = to_pixels(place[..., None, :], view)[..., 0, :]
-    return CropCamera(view.rotation, seen / (side / 2) - 1, xp.log(view.focal * SPAN / (depth * side)), xp.log(depth / FAR))
+    return CropCamera(
+        view.rotation, seen / (side / 2) - 1, xp.log(view.focal * SPAN / (depth * side)), xp.log(depth / FAR)
+    )
 
 
 def centred(view: View) -> View:

@@ -13,7 +13,8 @@ def convolution(
 ) -> nn.Sequential:
     """Convolution, batch norm and, where `active`, a ReLU."""
     layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(outputs)
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
     ]
     return nn.Sequential(*layers, nn.ReLU(inplace=True)) if active else nn.Sequential(*layers)
 
@@ -41,8 +42,9 @@ class FinderNetwork(nn.Module):
         neck: Channels of the features that are brought back up.
     """
 
-    def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 128, 192), depths: tuple[int, ...] = (1, 3, 5, 5),
-                 neck: int = 64) -> None:
+    def __init__(
+        self, channels: tuple[int, ...] = (16, 32, 64, 128, 192), depths: tuple[int, ...] = (1, 3, 5, 5), neck: int = 64
+    ) -> None:
         super().__init__()
         stem, *rest = channels
         self.stem = convolution(3, stem, 3, 2)

@@ -46,8 +46,12 @@ class Matches:
     pairs: np.ndarray
 
 
-def match(found: Sequence[np.ndarray], truth: Sequence[np.ndarray], doubtful: Sequence[np.ndarray] | None = None,
-          overlap: float = 0.5) -> Matches:
+def match(
+    found: Sequence[np.ndarray],
+    truth: Sequence[np.ndarray],
+    doubtful: Sequence[np.ndarray] | None = None,
+    overlap: float = 0.5,
+) -> Matches:
     """Match detections to faces, picture by picture, best score first, by intersection over union of their squares.
 
     A detection of a doubtful face counts neither for nor against.
@@ -65,8 +69,12 @@ def match(found: Sequence[np.ndarray], truth: Sequence[np.ndarray], doubtful: Se
                 rows.append((float(detection[4]), False, None))
     rows.sort(key=lambda row: -row[0])
     pairs = [row[2] for row in rows if row[1]]
-    return Matches(np.array([row[0] for row in rows]), np.array([row[1] for row in rows], bool),
-                   sum(len(t) for t in truth), np.array(pairs).reshape(-1, 2, 4))
+    return Matches(
+        np.array([row[0] for row in rows]),
+        np.array([row[1] for row in rows], bool),
+        sum(len(t) for t in truth),
+        np.array(pairs).reshape(-1, 2, 4),
+    )
 
 
 def ratio(a: np.ndarray, b: np.ndarray) -> float:
@@ -96,8 +104,9 @@ def precision(matches: Matches, threshold: float) -> float:
     return float(chosen.mean()) if len(chosen) else 1.0
 
 
-def choose_threshold(scenes: Matches, false_alarms: np.ndarray, pictures: int, wanted: float = 0.98,
-                     allowed: float = 0.015) -> float:
+def choose_threshold(
+    scenes: Matches, false_alarms: np.ndarray, pictures: int, wanted: float = 0.98, allowed: float = 0.015
+) -> float:
     """The lowest score from which nearly all answers are faces, and nearly no faceless picture gives an alarm.
 
     A false face costs its user more than a missed one: a folder of nonsense in place of a clear message.

@@ -32,7 +32,11 @@ class Errors:
     def row(self) -> dict[str, float]:
         """Mean and median in percent, and the share of faces above 10 %, in percent."""
         bad = float((self.faces > BAD).mean())
-        return {"mean": 100 * float(self.faces.mean()), "median": 100 * float(np.median(self.faces)), "above_10": 100 * bad}
+        return {
+            "mean": 100 * float(self.faces.mean()),
+            "median": 100 * float(np.median(self.faces)),
+            "above_10": 100 * bad,
+        }
 
 
 def eye_distance(points: np.ndarray, corners: tuple[int, int] = OUTER_EYE_CORNERS) -> np.ndarray:

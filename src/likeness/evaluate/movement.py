@@ -76,7 +76,12 @@ def kept_height(found: np.ndarray, true: np.ndarray, events: np.ndarray, reach: 
 
 
 def against_truth(
-    found: np.ndarray, true: np.ndarray, turned: np.ndarray, rotation: np.ndarray, rest: np.ndarray, blinks: np.ndarray,
+    found: np.ndarray,
+    true: np.ndarray,
+    turned: np.ndarray,
+    rotation: np.ndarray,
+    rest: np.ndarray,
+    blinks: np.ndarray,
     closures: np.ndarray,
 ) -> dict[str, float]:
     """What a known performance says about a fit of it; "turning" is the rotation less its constant error.
@@ -88,7 +93,9 @@ def against_truth(
         blinks, closures: Frames in the middle of blinks and of lip closures.
     """
     own, other = (points - points.mean(0) for points in (found, true))  # the person is not the movement
-    apart = rotation.swapaxes(1, 2) @ turned  # in the model's frame, where what a person's shape hides of it is constant
+    apart = (
+        rotation.swapaxes(1, 2) @ turned
+    )  # in the model's frame, where what a person's shape hides of it is constant
     u, _, v = np.linalg.svd(apart.mean(0))
     lids = [np.minimum(*(gaps(points, pairs) for pairs in LIDS)) for points in (found, true)]
     lips = [gaps(points, LIPS) for points in (found, true)]

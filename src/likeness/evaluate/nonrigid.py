@@ -17,9 +17,7 @@ FAR, LEAST = 2.0, 1.0
 """Partners further away than so many mean distances, and than so many mm, do not pull (as REALY's public evaluation)."""
 
 
-def bend(
-    vertices: np.ndarray, triangles: np.ndarray, surface: Grid, rows: np.ndarray, aims: np.ndarray
-) -> np.ndarray:
+def bend(vertices: np.ndarray, triangles: np.ndarray, surface: Grid, rows: np.ndarray, aims: np.ndarray) -> np.ndarray:
     """The first surface's vertices (V, 3), bent towards a surface by displacements that are smooth.
 
     Non-rigid iterated closest points with a stiffness that falls (Amberg, Romdhani and Vetter 2007, "Optimal step

@@ -89,7 +89,9 @@ def spread(estimates: np.ndarray, sets: PhotoSets, apart: bool, gram: np.ndarray
     squares = np.maximum(np.diag(inner)[:, None] + np.diag(inner)[None] - 2 * inner, 0)
     first, second = np.triu_indices(len(estimates), 1)
     same = sets.people[first] == sets.people[second]
-    disjoint = np.array([not set(sets.photos[i]) & set(sets.photos[j]) for i, j in zip(first[same], second[same])], bool)
+    disjoint = np.array(
+        [not set(sets.photos[i]) & set(sets.photos[j]) for i, j in zip(first[same], second[same])], bool
+    )
     if apart:
         disjoint &= [not sets.videos[i] & sets.videos[j] for i, j in zip(first[same], second[same])]
     near, far = squares[first, second][same][disjoint], squares[first, second][~same]

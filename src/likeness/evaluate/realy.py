@@ -71,12 +71,13 @@ def region_errors(
             closest.append(plain)
     if not closest:
         raise AssetError(f"no region to measure; there are {', '.join(regions) or 'none'}, of {', '.join(REGIONS)}")
-    return errors | {"mean of regions": float(np.nanmean(list(errors.values()))), "closest points": float(np.mean(closest))}
+    return errors | {
+        "mean of regions": float(np.nanmean(list(errors.values()))),
+        "closest points": float(np.mean(closest)),
+    }
 
 
-def _measured(
-    prediction: Mesh, region: Mesh, ours: np.ndarray, theirs: np.ndarray, name: str
-) -> tuple[float, float]:
+def _measured(prediction: Mesh, region: Mesh, ours: np.ndarray, theirs: np.ndarray, name: str) -> tuple[float, float]:
     """Mean distances mm of one region by corresponding and by closest points, after its own alignment.
 
     Args:
@@ -98,9 +99,7 @@ def _measured(
         gaps = np.linalg.norm(region.vertices[None] - theirs[:, None], axis=-1)
         marked, on = gaps.argmin(1), gaps.min(1) < ON
         marked, aims = marked[on], laid.motion.apply(ours[on]) + region.vertices[marked[on]] - theirs[on]
-    partners = correspondents(
-        region.vertices, region.triangles, Grid(moved.vertices, moved.triangles), marked, aims
-    )
+    partners = correspondents(region.vertices, region.triangles, Grid(moved.vertices, moved.triangles), marked, aims)
     apart = np.linalg.norm(partners - region.vertices, axis=1)
     return float(apart.mean()), float(plain_distances(region.vertices, moved).mean())
 

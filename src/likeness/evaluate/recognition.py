@@ -45,8 +45,13 @@ class Verification:
 
 
 def draw_pairs(
-    people: np.ndarray, groups: np.ndarray, seed: int, count: int = 6000, other: np.ndarray | None = None,
-    kin: np.ndarray | None = None, folds: int = FOLDS,
+    people: np.ndarray,
+    groups: np.ndarray,
+    seed: int,
+    count: int = 6000,
+    other: np.ndarray | None = None,
+    kin: np.ndarray | None = None,
+    folds: int = FOLDS,
 ) -> Pairs:
     """As many pairs of one person as of two, both within folds of people, as in LFW's protocol (Huang et al. 2007, sec. 4).
 
@@ -76,7 +81,9 @@ def draw_pairs(
         same = who[a] == who[b]
         strange = ~same if kin is None else ~same & (family[a] == family[b])
         kinds = [random.permutation(np.flatnonzero(kind)) for kind in (same & (groups[a] != groups[b]), strange)]
-        many = min(count // (2 * folds), *map(len, kinds))  # as many of each in each fold, or guessing were right too often
+        many = min(
+            count // (2 * folds), *map(len, kinds)
+        )  # as many of each in each fold, or guessing were right too often
         for rows in kinds:
             picked.append(np.stack([a[rows[:many]], b[rows[:many]], same[rows[:many]], np.full(many, number)]))
     first, second, same, fold = np.concatenate(picked, 1)
@@ -100,7 +107,11 @@ def verify_scores(alike: np.ndarray, pairs: Pairs) -> Verification:
     strangers = np.sort(alike[~pairs.same])
     limit = strangers[min(int(0.99 * len(strangers)), len(strangers) - 1)]
     return Verification(
-        float(np.mean(right)), float(np.std(right)), auc(alike, pairs.same), float((alike[pairs.same] > limit).mean()), len(alike)
+        float(np.mean(right)),
+        float(np.std(right)),
+        auc(alike, pairs.same),
+        float((alike[pairs.same] > limit).mean()),
+        len(alike),
     )
 
 

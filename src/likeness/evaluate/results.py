@@ -63,12 +63,19 @@ def verdicts(found: Document) -> list[str]:
     trials, names = trials_of(found), list(found["variants"])
     said = []
     for other in names[1:]:
-        words = {name: verdict(difference(trials, names[0], other, name), up)
-                 for name, up in found["numbers"].items() if up is not None}
+        words = {
+            name: verdict(difference(trials, names[0], other, name), up)
+            for name, up in found["numbers"].items()
+            if up is not None
+        }
         groups: dict[str, list[str]] = {}
         for name, word in words.items():
             groups.setdefault(word, []).append(name)
-        said.append(f"*{names[0]}* against *{other}*: " + "; ".join(f"{word} in {', '.join(g)}" for word, g in groups.items()) + ".")
+        said.append(
+            f"*{names[0]}* against *{other}*: "
+            + "; ".join(f"{word} in {', '.join(g)}" for word, g in groups.items())
+            + "."
+        )
     return said
 
 
@@ -122,17 +129,21 @@ def in_short(report: Document) -> str:
 def rows_table(rows: Mapping[str, Mapping[str, float]]) -> str:
     """A table of rows by name that have the same columns."""
     columns = list(next(iter(rows.values())))
-    return markdown([["", *columns], *([name, *(number(row[column]) for column in columns)] for name, row in rows.items())])
+    return markdown(
+        [["", *columns], *([name, *(number(row[column]) for column in columns)] for name, row in rows.items())]
+    )
 
 
 def scoreboard_counts(path: Path, whole: Path) -> str:
     """How many pictures of each set the rows of a benchmark's `scores.csv` were measured on; and how many another's were that
     took more of them."""
     mine, more = (
-        {row["set"]: int(row["pictures"]) for row in _scores(one) if row["kind"] == "all"} if one.exists() else {} for one in (path, whole)
+        {row["set"]: int(row["pictures"]) for row in _scores(one) if row["kind"] == "all"} if one.exists() else {}
+        for one in (path, whole)
     )
     return ", ".join(
-        f"{name} {count}" + (f" (scoreboard: {more[name]})" if more.get(name, 0) > count else "") for name, count in mine.items()
+        f"{name} {count}" + (f" (scoreboard: {more[name]})" if more.get(name, 0) > count else "")
+        for name, count in mine.items()
     )
 
 
@@ -151,7 +162,9 @@ def scoreboard_table(path: Path) -> str:
         titles = [f"{METRICS[metric].title} {METRICS[metric].unit}".strip() for metric in metrics]
         table = [[name, *titles, "no answer"]]
         for row in mine:
-            table.append([row["method"], *(_cell(row, metric) for metric in metrics), f"{row['failed']} of {row['pictures']}"])
+            table.append(
+                [row["method"], *(_cell(row, metric) for metric in metrics), f"{row['failed']} of {row['pictures']}"]
+            )
         blocks.append(markdown(table))
     return "\n\n".join(blocks)
 

@@ -65,7 +65,9 @@ def lee_perry_smith(folder: Path) -> Scan:
         raise AssetError(f"{path}: no mesh in this file")
     picture = cv2.imread(str(Path(folder) / "color.jpg"))
     texture = None if picture is None else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-    return Scan(mesh.vertices * LEE_UNIT, mesh.triangles.astype(np.int32), np.array(LEE_LANDMARKS) * LEE_UNIT, mesh.uv, texture)
+    return Scan(
+        mesh.vertices * LEE_UNIT, mesh.triangles.astype(np.int32), np.array(LEE_LANDMARKS) * LEE_UNIT, mesh.uv, texture
+    )
 
 
 def photograph(scan: Scan, view: View) -> np.ndarray:
@@ -76,13 +78,17 @@ def photograph(scan: Scan, view: View) -> np.ndarray:
     places = (scan.uv[np.maximum(triangle, 0)] * weights[..., None]).sum(2)
     height, width = scan.texture.shape[:2]
     x, y = places[..., 0] * width - 0.5, places[..., 1] * height - 0.5
-    colors = cv2.remap(color.decode(scan.texture).astype(np.float32), x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)
+    colors = cv2.remap(
+        color.decode(scan.texture).astype(np.float32), x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR
+    )
     normals = (vertex_normals(scan.vertices, scan.triangles)[corners] * weights[..., None]).sum(2) @ view.rotation.T
     shade = 0.55 + 0.45 * np.clip(normals[..., 2], 0, 1)
     return color.encode(np.where(seen[..., None], colors * shade[..., None], 0.2).astype(np.float32))
 
 
-def shape_error(predicted: np.ndarray, truth: np.ndarray, normals: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+def shape_error(
+    predicted: np.ndarray, truth: np.ndarray, normals: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
     """Mean distance (...,) mm of a neutral shape from the true one after the best similarity, along the true normals.
 
     Args:
@@ -96,7 +102,9 @@ def shape_error(predicted: np.ndarray, truth: np.ndarray, normals: np.ndarray, w
     return (np.abs(((moved - truth) * normals).sum(-1)) * weights).sum(-1) / weights.sum()
 
 
-def distinctiveness(predicted: np.ndarray, truth: np.ndarray, mean: np.ndarray, weights: np.ndarray | None = None) -> float:
+def distinctiveness(
+    predicted: np.ndarray, truth: np.ndarray, mean: np.ndarray, weights: np.ndarray | None = None
+) -> float:
     """Share of the true deviations from the mean face that comes back: <predicted - mean, true - mean> / |true - mean|^2.
 
     Both deviations are taken after the similarity that brings the face to the mean, so that size and place do not count.
@@ -147,7 +155,13 @@ def measured(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
     centre = scan.landmarks.mean(0)
     for yaw in (0.0, 0.8, -0.8):
         rotation = from_euler(np.float64(yaw), np.float64(0), np.float64(0))
-        view = View(rotation, np.array([0, 0, -1500.0]) - rotation @ centre, np.float64(6000), np.array([600.0, 600.0]), (1200, 1200))
+        view = View(
+            rotation,
+            np.array([0, 0, -1500.0]) - rotation @ centre,
+            np.float64(6000),
+            np.array([600.0, 600.0]),
+            (1200, 1200),
+        )
         points = cameras.project_with_depth(scan.vertices, view).astype(np.float32)
         triangle, _, _ = rasterize(points, scan.triangles, view.size)
         seen[scan.triangles[np.unique(triangle[triangle >= 0])]] = True

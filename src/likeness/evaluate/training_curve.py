@@ -34,7 +34,9 @@ def joined(logs: Sequence[Sequence[Row]]) -> list[Row]:
     result, before = [], 0
     names = list(dict.fromkeys(name for rows in logs for name in rows[0]))
     for rows in logs:
-        result += [{name: row.get(name, "") for name in names} | {"step": str(before + int(row["step"]))} for row in rows]
+        result += [
+            {name: row.get(name, "") for name in names} | {"step": str(before + int(row["step"]))} for row in rows
+        ]
         before = int(result[-1]["step"])
     return result
 
@@ -81,10 +83,13 @@ def svg(rows: Sequence[Row]) -> str:
     lines = -(-len(terms) // ACROSS)
     width, height = ACROSS * WIDTH + 10, lines * HEIGHT + 8
     about = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-family="sans-serif" font-size="10"'
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" {about}>', f'<rect width="{width}" height="{height}" fill="white"/>']
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {about}>',
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+    ]
     for place, term in enumerate(terms):
         values = np.array([float(row[term]) if row[term] else math.nan for row in rows])
-        shift = f'translate({place % ACROSS * WIDTH},{place // ACROSS * HEIGHT})'
+        shift = f"translate({place % ACROSS * WIDTH},{place // ACROSS * HEIGHT})"
         parts.append(f'<g transform="{shift}">{_panel(term, steps, values, begins)}</g>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -116,7 +121,9 @@ def _panel(term: str, steps: np.ndarray, values: np.ndarray, begins: Sequence[in
         parts.append(f'<line x1="{LEFT}" x2="{right}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#ccc"/>')
         parts.append(f'<text x="{LEFT - 4}" y="{y(value) + 3:.1f}" text-anchor="end" fill="#555">{shown:.3g}</text>')
     for step in begins:
-        parts.append(f'<line x1="{x(step):.1f}" x2="{x(step):.1f}" y1="{TOP}" y2="{floor}" stroke="#999" stroke-dasharray="2 3"/>')
+        parts.append(
+            f'<line x1="{x(step):.1f}" x2="{x(step):.1f}" y1="{TOP}" y2="{floor}" stroke="#999" stroke-dasharray="2 3"/>'
+        )
     parts.append(f'<text x="{right}" y="{HEIGHT - 4}" text-anchor="end" fill="#555">step {steps[-1]}</text>')
     parts.append(f'<polyline points="{points}" fill="none" stroke="#2f6fde" stroke-width="1.5"/>')
     return "".join(parts)

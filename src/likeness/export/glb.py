@@ -113,7 +113,9 @@ class Glb:
         return len(self.document.get("meshes", [])) == 1 and len(self.faces()) == 1 and not self.document.get("skins")
 
 
-def animated(source: Glb, animations: Sequence[gltf.Animation], camera: View | None = None, notices: Sequence[str] = ()) -> bytes:
+def animated(
+    source: Glb, animations: Sequence[gltf.Animation], camera: View | None = None, notices: Sequence[str] = ()
+) -> bytes:
     """The file with movement instead of what it had.
 
     Args:
@@ -151,7 +153,11 @@ def animated(source: Glb, animations: Sequence[gltf.Animation], camera: View | N
         ]
     extras = document["asset"].setdefault("extras", {})
     extras["notices"] = list(dict.fromkeys([*extras.get("notices", []), *notices]))
-    document |= {"accessors": buffer.accessors, "bufferViews": buffer.views, "buffers": [{"byteLength": len(buffer.data)}]}
+    document |= {
+        "accessors": buffer.accessors,
+        "bufferViews": buffer.views,
+        "buffers": [{"byteLength": len(buffer.data)}],
+    }
     return gltf.container(document, buffer.data)
 
 

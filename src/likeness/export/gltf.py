@@ -57,7 +57,9 @@ class Animation:
 class Buffer:
     """The binary chunk and the tables that point into it."""
 
-    def __init__(self, data: bytes = b"", views: Sequence[dict[str, Any]] = (), accessors: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(
+        self, data: bytes = b"", views: Sequence[dict[str, Any]] = (), accessors: Sequence[dict[str, Any]] = ()
+    ) -> None:
         self.data = bytearray(data)
         self.views: list[dict[str, Any]] = list(views)
         self.accessors: list[dict[str, Any]] = list(accessors)

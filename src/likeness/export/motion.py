@@ -233,7 +233,10 @@ def eye_angles(expression: np.ndarray) -> np.ndarray:
     columns = []
     for side, sign in (("Left", 1.0), ("Right", -1.0)):
         pitch, yaw = (
-            sum(expression[:, EXPRESSIONS.index(name + side)] * math.radians(turn[axis]) for name, turn in LOOK_DEGREES.items())
+            sum(
+                expression[:, EXPRESSIONS.index(name + side)] * math.radians(turn[axis])
+                for name, turn in LOOK_DEGREES.items()
+            )
             for axis in (0, 1)
         )
         columns += [sign * yaw, pitch, np.zeros(len(expression))]

@@ -25,7 +25,9 @@ def to_png(image: np.ndarray) -> bytes:
 
 def _encoded(suffix: str, image: np.ndarray, options: list[int]) -> bytes:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4) or 0 in image.shape:
-        raise LikenessError(f"a picture of shape {image.shape} and type {image.dtype} cannot be written; give uint8 RGB")
+        raise LikenessError(
+            f"a picture of shape {image.shape} and type {image.dtype} cannot be written; give uint8 RGB"
+        )
     order = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
     done, data = cv2.imencode(suffix, cv2.cvtColor(image, order), options)
     if not done:

@@ -80,7 +80,9 @@ def weak_from(view: View, depth: Any) -> WeakView:
     """
     scale = view.focal / depth
     flip = like([1, -1], view.translation)
-    return WeakView(view.rotation, view.principal + scale[..., None] * flip * view.translation[..., :2], scale, view.size)
+    return WeakView(
+        view.rotation, view.principal + scale[..., None] * flip * view.translation[..., :2], scale, view.size
+    )
 
 
 def transform_view(view: View, similarity: Any, size: tuple[int, int]) -> View:

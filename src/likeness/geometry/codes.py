@@ -79,7 +79,7 @@ def fit_codes(
     count, square = basis.shape[1], basis.T @ basis / sigma**2 + prior
     rotation, translation = np.tile(np.eye(3), (len(given), 1, 1)), np.zeros((len(given), 3))
     codes, moved = np.zeros((len(given), count)), given
-    translation = (mean.mean(0) - given.mean(1))
+    translation = mean.mean(0) - given.mean(1)
     for _ in range(rounds):
         moved = given @ rotation.swapaxes(-1, -2) + translation[:, None]
         middle = moved.mean(1)

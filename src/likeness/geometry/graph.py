@@ -42,7 +42,11 @@ class Graph:
 
 
 def build(
-    vertices: np.ndarray, triangles: np.ndarray, count: int = NODES, mirror: np.ndarray | None = None, nearest: int = NEAREST
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    count: int = NODES,
+    mirror: np.ndarray | None = None,
+    nearest: int = NEAREST,
 ) -> Graph:
     """Spread nodes over a surface evenly, and share every vertex among the nodes around it.
 

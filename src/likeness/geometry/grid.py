@@ -14,7 +14,9 @@ def _refine_rows(grid: Any) -> Any:
     before = 2 * grid[..., :1, :, :] - grid[..., 1:2, :, :]
     after = 2 * grid[..., -1:, :, :] - grid[..., -2:-1, :, :]
     padded = xp.concatenate([before, grid, after], -3)
-    between = (9 * (padded[..., 1:-2, :, :] + padded[..., 2:-1, :, :]) - padded[..., :-3, :, :] - padded[..., 3:, :, :]) / 16
+    between = (
+        9 * (padded[..., 1:-2, :, :] + padded[..., 2:-1, :, :]) - padded[..., :-3, :, :] - padded[..., 3:, :, :]
+    ) / 16
     paired = xp.stack([grid[..., :-1, :, :], between], -3)
     merged = paired.reshape(*grid.shape[:-3], 2 * (grid.shape[-3] - 1), *grid.shape[-2:])
     return xp.concatenate([merged, grid[..., -1:, :, :]], -3)

@@ -152,7 +152,9 @@ def lay_onto(
         found = grid.closest(motion.inverse().apply(points))
         facing = None if normals is None else (at_rest @ motion.rotation.T, normals)
         good = _believed(found, triangles, facing, border, kept)
-        return Partners(found._replace(points=motion.apply(found.points), distances=motion.scale * found.distances), good)
+        return Partners(
+            found._replace(points=motion.apply(found.points), distances=motion.scale * found.distances), good
+        )
 
     moved = motion.apply(vertices)
     extent = np.ptp(moved[np.unique(triangles)], axis=0).max()
@@ -162,7 +164,11 @@ def lay_onto(
             raise ValueError(f"{pairs.good.sum()} of {len(points)} points have a partner on the surface; begin nearer")
         places, aims, counts = pairs.found.points[pairs.good], points[pairs.good], weights[pairs.good]
         if plane:
-            along = normals[pairs.good] if normals is not None else _normals_at(at_rest @ motion.rotation.T, triangles, pairs)
+            along = (
+                normals[pairs.good]
+                if normals is not None
+                else _normals_at(at_rest @ motion.rotation.T, triangles, pairs)
+            )
         if marks is not None:
             repeats = 3 if plane else 1  # a known place is known along every axis
             places = np.concatenate([places, np.repeat(motion.apply(marks.places), repeats, 0)])
@@ -185,7 +191,9 @@ def _normals_at(facing: np.ndarray, triangles: np.ndarray, pairs: Partners) -> n
     return normals / np.maximum(np.linalg.norm(normals, axis=1), 1e-12)[:, None]
 
 
-def _plane_step(places: np.ndarray, aims: np.ndarray, normals: np.ndarray, weights: np.ndarray, scale: bool) -> Similarity:
+def _plane_step(
+    places: np.ndarray, aims: np.ndarray, normals: np.ndarray, weights: np.ndarray, scale: bool
+) -> Similarity:
     """The small motion of places that takes out their distances to aims along normals, to first order.
 
     What the normals leave open, such as a turn of a sphere, stays as it is.
@@ -193,7 +201,9 @@ def _plane_step(places: np.ndarray, aims: np.ndarray, normals: np.ndarray, weigh
     middle = np.average(places, axis=0, weights=weights)
     arms = places - middle
     unit = np.sqrt((arms * arms).sum(1).mean())  # turns and shifts of like size, so that the cut-off treats them alike
-    columns = [np.cross(arms / unit, normals), normals] + ([(arms * normals).sum(1, keepdims=True) / unit] if scale else [])
+    columns = [np.cross(arms / unit, normals), normals] + (
+        [(arms * normals).sum(1, keepdims=True) / unit] if scale else []
+    )
     root = np.sqrt(weights)[:, None]
     gaps = ((aims - places) * normals).sum(1)
     found = np.linalg.lstsq(np.concatenate(columns, 1) * root, gaps * root[:, 0], rcond=1e-6)[0]

@@ -42,7 +42,9 @@ class Sparse:
         Differentiable in `values`.
         """
         if values.shape[-2] != self.shape[1]:
-            raise ValueError(f"values of shape {tuple(values.shape)} for a matrix {self.shape}; give (..., {self.shape[1]}, C)")
+            raise ValueError(
+                f"values of shape {tuple(values.shape)} for a matrix {self.shape}; give (..., {self.shape[1]}, C)"
+            )
         xp = namespace(values)
         flat = values.reshape(-1, *values.shape[-2:]).swapaxes(0, 1)
         flat = flat.reshape(self.shape[1], -1)

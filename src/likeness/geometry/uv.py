@@ -71,7 +71,9 @@ class Chart:
             ValueError: When the texture has another size.
         """
         if tuple(texture.shape[-3:-1]) != tuple(self.size):
-            raise ValueError(f"a texture of {tuple(texture.shape)} for a chart of {self.size}; give (..., height, width, C)")
+            raise ValueError(
+                f"a texture of {tuple(texture.shape)} for a chart of {self.size}; give (..., height, width, C)"
+            )
         return self.read.apply(texture.reshape(*texture.shape[:-3], -1, texture.shape[-1]))
 
 

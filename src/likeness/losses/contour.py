@@ -33,8 +33,10 @@ def outline_choice(positions: Any, normals: Any) -> Any:
     count = positions.shape[-2]
     index = xp.arange(count)
     hidden = facing <= 0
-    return xp.where(hidden, index, xp.full_like(index, count - 1)).min(-1)[0] if xp.__name__ == "torch" else (
-        xp.where(hidden, index, count - 1).min(-1)
+    return (
+        xp.where(hidden, index, xp.full_like(index, count - 1)).min(-1)[0]
+        if xp.__name__ == "torch"
+        else (xp.where(hidden, index, count - 1).min(-1))
     )
 
 

@@ -36,7 +36,6 @@ def cosines(embedding: Tensor, directions: Tensor) -> Tensor:
     return functional.normalize(embedding) @ functional.normalize(directions).T
 
 
-
 def contrast(first: Tensor, second: Tensor, person: Tensor, scale: float) -> Tensor:
     """Each embedding must find the other picture of its person among a batch's.
 

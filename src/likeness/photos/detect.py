@@ -121,8 +121,11 @@ def tiles(size: tuple[int, int], min_face: float = 40.0) -> list[Tile]:
     for level in range(levels + 1):
         scale = SIDE * 2**level / longer
         scaled = max(1, round(height * scale)), max(1, round(width * scale))
-        found += [Tile(scale, (x, y), (min(SIDE, scaled[0]), min(SIDE, scaled[1])))
-                  for y in _starts(scaled[0]) for x in _starts(scaled[1])]
+        found += [
+            Tile(scale, (x, y), (min(SIDE, scaled[0]), min(SIDE, scaled[1])))
+            for y in _starts(scaled[0])
+            for x in _starts(scaled[1])
+        ]
     return found
 
 
@@ -169,10 +172,16 @@ def decode(score: np.ndarray, geometry: np.ndarray, tile: Tile, threshold: float
     y = (rows + 0.5 + dy) * STRIDE
     side = np.exp(np.clip(log_side, -5, 5)) * UNIT
     inside = (x < tile.size[1]) & (y < tile.size[0])
-    found = np.stack([
-        (x + tile.corner[0]) / tile.scale, (y + tile.corner[1]) / tile.scale, side / tile.scale,
-        np.arctan2(sin, cos), score[rows, columns],
-    ], axis=1)
+    found = np.stack(
+        [
+            (x + tile.corner[0]) / tile.scale,
+            (y + tile.corner[1]) / tile.scale,
+            side / tile.scale,
+            np.arctan2(sin, cos),
+            score[rows, columns],
+        ],
+        axis=1,
+    )
     return found[inside]
 
 

@@ -120,7 +120,9 @@ def frames(path: str | os.PathLike[str], start: float = 0.0, end: float | None =
         if source.promised and count < (1 - MISSING) * source.promised - 2:
             raise source.cut_off(before - first)
         if not index:
-            raise PhotoError(f"{path}: the clip is over after {before - first:.2f} s, before the part that was asked for")
+            raise PhotoError(
+                f"{path}: the clip is over after {before - first:.2f} s, before the part that was asked for"
+            )
 
 
 class _Source:
@@ -199,7 +201,9 @@ class _Source:
         width = round(frame.width * float(ratio)) if ratio else frame.width
         if min(width, frame.height) < SMALLEST or width * frame.height > LARGEST:
             raise PhotoError(f"{self.path}: frames of {width} x {frame.height} pixels are too small or too large")
-        image = frame.to_ndarray(format="rgb24", width=width) if width != frame.width else frame.to_ndarray(format="rgb24")
+        image = (
+            frame.to_ndarray(format="rgb24", width=width) if width != frame.width else frame.to_ndarray(format="rgb24")
+        )
         return _turned(image, _turn(frame))
 
 

@@ -57,8 +57,13 @@ class Default(Recipe):
     """
 
     def __init__(
-        self, points: PointModel, normals: torch.Tensor, shape: torch.Tensor, motion: torch.Tensor,
-        stages: tuple[Stage, ...] = (), data: Mapping[str, Any] | None = None,
+        self,
+        points: PointModel,
+        normals: torch.Tensor,
+        shape: torch.Tensor,
+        motion: torch.Tensor,
+        stages: tuple[Stage, ...] = (),
+        data: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.network = Regressor(points.identity.shape[0], points.expression.shape[0])

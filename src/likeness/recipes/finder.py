@@ -23,10 +23,12 @@ network answers zero; it needs more weight and more tilted heads (measured: 0.25
 0.11 after the later stages)."""
 
 MIXES = {
-    "small": Mix(224), "tilted": Mix(256, tilted=0.7),
+    "small": Mix(224),
+    "tilted": Mix(256, tilted=0.7),
     "cluttered": Mix(288, tilted=0.6, tight=0.2, clutter=0.4, seen=0.45),
-    "wary": Mix(288, tilted=0.6, tight=0.15, clutter=0.3, seen=0.45, steepest=math.radians(60), empty=0.3, decoys=8,
-                odd=0.25),
+    "wary": Mix(
+        288, tilted=0.6, tight=0.15, clutter=0.3, seen=0.45, steepest=math.radians(60), empty=0.3, decoys=8, odd=0.25
+    ),
 }
 """Scenes of each stage: smaller than the size of use, because that is quicker and a fully convolutional network does
 not mind; a face may fill them and more. The last stage is about what is no face, and about heads tilted beyond 45 degrees:
@@ -36,9 +38,18 @@ before it, 2.6 % of faceless validation pictures raised an alarm."""
 class FinderRecipe(Recipe):
     """Train the finder on composed scenes: mostly upright heads, tilted ones, the hard cases, and what is no face."""
 
-    def __init__(self, photos: Path | None, seed: int = 0, small_steps: int = 5500, steps: int = 1400, batch: int = 16,
-                 rate: float = 3e-3, long_steps: int = 1100, wary_steps: int = 3000,
-                 sets: tuple[str, ...] = tuple(SETS)) -> None:
+    def __init__(
+        self,
+        photos: Path | None,
+        seed: int = 0,
+        small_steps: int = 5500,
+        steps: int = 1400,
+        batch: int = 16,
+        rate: float = 3e-3,
+        long_steps: int = 1100,
+        wary_steps: int = 3000,
+        sets: tuple[str, ...] = tuple(SETS),
+    ) -> None:
         """
         Args:
             photos: Folder of the photo sets; None for a network that is only to be loaded and used.
@@ -53,8 +64,12 @@ class FinderRecipe(Recipe):
         self.network = FinderNetwork()
         torch.random.set_rng_state(generator_state)
         slower = {"network": rate * 2 / 3}
-        stages = (Stage("small", small_steps, TERMS, {"network": rate}), Stage("tilted", steps, TILT_TERMS, slower),
-                  Stage("cluttered", long_steps, TILT_TERMS, slower), Stage("wary", wary_steps, TILT_TERMS, slower))
+        stages = (
+            Stage("small", small_steps, TERMS, {"network": rate}),
+            Stage("tilted", steps, TILT_TERMS, slower),
+            Stage("cluttered", long_steps, TILT_TERMS, slower),
+            Stage("wary", wary_steps, TILT_TERMS, slower),
+        )
         self.stages = tuple(stage for stage in stages if stage.steps)
         self.seed, self.batch = seed, batch
         self.draw = Draw(portraits(photos, "train", sets), [SETS[name] for name in sets]) if photos else None

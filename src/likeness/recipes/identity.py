@@ -61,8 +61,13 @@ class Identity(Recipe):
     """
 
     def __init__(
-        self, network: IdentityNetwork, people: int, steps: tuple[int, int] = (1000, 1000), rate: float = 2e-3,
-        data: Mapping[str, Any] | None = None, grams: Mapping[str, torch.Tensor] | None = None,
+        self,
+        network: IdentityNetwork,
+        people: int,
+        steps: tuple[int, int] = (1000, 1000),
+        rate: float = 2e-3,
+        data: Mapping[str, Any] | None = None,
+        grams: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.network, self.data = network, dict(data or {})

@@ -164,8 +164,15 @@ class Tewari2018(Recipe):
     """
 
     def __init__(
-        self, face: FaceParts, backbone: Backbone, kind: str = "linear", codes: int = 500, nodes: int = 521,
-        chart: int = 32, stages: tuple[Stage, ...] = (), data: Any = None,
+        self,
+        face: FaceParts,
+        backbone: Backbone,
+        kind: str = "linear",
+        codes: int = 500,
+        nodes: int = 521,
+        chart: int = 32,
+        stages: tuple[Stage, ...] = (),
+        data: Any = None,
     ) -> None:
         super().__init__()
         self.topology, self.weights, self.stages, self.data = face.topology, face.weights, stages, data
@@ -198,7 +205,7 @@ class Tewari2018(Recipe):
         return super().facts() | own | {"settled": self.settled, "face model": face}
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """"encoder"; "heads" of shape and camera, "skin" of albedo and light; "geometry" and "reflectance": a head and
+        """By name: "encoder"; "heads" of shape and camera, "skin" of albedo and light; "geometry" and "reflectance": a head and
         what it speaks to, each."""
         heads, model = self.network.heads, self.model
         own = {

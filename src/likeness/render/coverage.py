@@ -61,7 +61,9 @@ def within(triangles: Any, vertices: Any) -> np.ndarray:
     return np.asarray(vertices, bool)[np.asarray(triangles)].all(1)
 
 
-def coverage(points: Tensor, triangle: Tensor, region: Region, *, cull: bool = True, perspective: bool = True) -> Tensor:
+def coverage(
+    points: Tensor, triangle: Tensor, region: Region, *, cull: bool = True, perspective: bool = True
+) -> Tensor:
     """Shares (..., H, W) in [0, 1] of the pixels that the visible part of a region fills.
 
     Their sum is the area in pixels. Gradients go to the x and y of the points on the outline: those of the region's own

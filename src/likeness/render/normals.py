@@ -35,7 +35,9 @@ def vertex_normals(vertices: torch.Tensor, triangles: torch.Tensor | np.ndarray)
     """
     triangles = torch.as_tensor(triangles, device=vertices.device)
     if vertices.ndim < 2 or vertices.shape[-1] != 3 or triangles.ndim != 2 or triangles.shape[1] != 3:
-        raise ValueError(f"vertices {tuple(vertices.shape)}, triangles {tuple(triangles.shape)}; give (..., V, 3) and (T, 3)")
+        raise ValueError(
+            f"vertices {tuple(vertices.shape)}, triangles {tuple(triangles.shape)}; give (..., V, 3) and (T, 3)"
+        )
     if triangles.dtype not in (torch.int32, torch.int64):
         raise ValueError(f"triangles are {triangles.dtype}; give int32 or int64")
     if vertices.device.type != "cpu" or vertices.dtype not in _FUSED:
@@ -62,7 +64,11 @@ def _forward(vertices: torch.Tensor, triangles: torch.Tensor) -> tuple[torch.Ten
 
 @operation("likeness::vertex_normals_backward")
 def _backward(
-    gradient: torch.Tensor, normals: torch.Tensor, inverse: torch.Tensor, vertices: torch.Tensor, triangles: torch.Tensor
+    gradient: torch.Tensor,
+    normals: torch.Tensor,
+    inverse: torch.Tensor,
+    vertices: torch.Tensor,
+    triangles: torch.Tensor,
 ) -> torch.Tensor:
     """Gradient (..., V, 3) with respect to the vertices."""
     result = torch.empty(vertices.shape, dtype=vertices.dtype)

@@ -63,7 +63,9 @@ def separating(points: Tensor, region: Region, seen: Tensor, cull: bool, perspec
 def _edges_near(points: Tensor, region: Region, seen: Tensor, perspective: bool) -> tuple[Tensor, Tensor]:
     """Pictures and edges (n,), (n,) that may be in question: their boxes meet the box of all pairs that differ."""
     across, down = seen[:, :, 1:] != seen[:, :, :-1], seen[:, 1:] != seen[:, :-1]
-    code = torch.zeros(points.shape[:2], dtype=torch.uint8, device=points.device)  # on which sides of the box a vertex lies
+    code = torch.zeros(
+        points.shape[:2], dtype=torch.uint8, device=points.device
+    )  # on which sides of the box a vertex lies
     for axis in (0, 1):
         flags = torch.cat([across.any(1), down.any(1)] if axis == 0 else [across.any(2), down.any(2)], 1)
         n = seen.shape[2 - axis]
@@ -81,7 +83,14 @@ def _edges_near(points: Tensor, region: Region, seen: Tensor, perspective: bool)
 
 
 def _along_rows(
-    points: Tensor, region: Region, picture: Tensor, edge: Tensor, seen: Tensor, axis: int, cull: bool, perspective: bool
+    points: Tensor,
+    region: Region,
+    picture: Tensor,
+    edge: Tensor,
+    seen: Tensor,
+    axis: int,
+    cull: bool,
+    perspective: bool,
 ) -> Tensor:
     """Separating edges (B, n, m - 1) of pairs along the rows of `seen` (B, n, m), which is transposed where axis is 1."""
     flags = seen[:, :, 1:] != seen[:, :, :-1]
@@ -125,7 +134,9 @@ def _hits(
     return which[good], t[good], row[good], column[good]
 
 
-def _separates(points: Tensor, region: Region, image: Tensor, edge: Tensor, towards: Tensor, axis: int, cull: bool) -> Tensor:
+def _separates(
+    points: Tensor, region: Region, image: Tensor, edge: Tensor, towards: Tensor, axis: int, cull: bool
+) -> Tensor:
     """Whether edges (n,) can be seen as the region's border by one who crosses them along an axis, into the region.
 
     Either the region ends there (a drawn triangle of it on its side and none on the other), or something else does that

@@ -87,7 +87,9 @@ def exposed(neutral: np.ndarray, topology: Topology, size: int = 256) -> np.ndar
     return (_at_vertices(np.stack(places), topology) > SEEN).any(0)
 
 
-def assess(blend: Blend, neutral: np.ndarray, topology: Topology, deviation: np.ndarray | None = None) -> tuple[Region, ...]:
+def assess(
+    blend: Blend, neutral: np.ndarray, topology: Topology, deviation: np.ndarray | None = None
+) -> tuple[Region, ...]:
     """Every region's confidence.
 
     A place is known with `1 - product over photos of (1 - min(1, worth / FULL))`; a region by the mean over its vertices.

@@ -70,7 +70,10 @@ class Landmarker:
         mirrored = mirrored[:, _MIRROR] * [-1, 1] + [crop.SIZE, 0]
         motions = np.stack([cutout.photo_from_crop for cutout in cutouts] * 2)
         seen = np.concatenate([plain, mirrored]) @ motions[:, :2, :2].swapaxes(1, 2) + motions[:, None, :2, 2]
-        spread = np.concatenate([sigma[: len(faces)], sigma[len(faces) :][:, _MIRROR]]) * np.hypot(*motions[:, :2, 0].T)[:, None]
+        spread = (
+            np.concatenate([sigma[: len(faces)], sigma[len(faces) :][:, _MIRROR]])
+            * np.hypot(*motions[:, :2, 0].T)[:, None]
+        )
         apart = seen.var(0).mean(-1)
         return Landmarks(seen.mean(0).astype(np.float32), np.sqrt((spread**2).mean(0) + apart).astype(np.float32))
 

@@ -22,7 +22,9 @@ def open_session(path: Path, kind: str) -> onnxruntime.InferenceSession:
         raise AssetError(f"{path}: no such file; a {kind} is needed")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # it keeps what the largest picture needed: 47 MB, for no time that can be measured
+    options.enable_cpu_mem_arena = (
+        False  # it keeps what the largest picture needed: 47 MB, for no time that can be measured
+    )
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

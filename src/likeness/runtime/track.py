@@ -84,7 +84,7 @@ class Stretch:
     @property
     def presence(self) -> float:
         """Area times duration, px^2 frames."""
-        return sum(sighting.detection.side ** 2 for sighting in self.sightings)
+        return sum(sighting.detection.side**2 for sighting in self.sightings)
 
     def identity(self) -> np.ndarray:
         """(100,) mean of the sightings' codes."""
@@ -320,7 +320,10 @@ def likeness_of(face: Sequence[Stretch], stretch: Stretch) -> float:
 
 
 def track(
-    frames: Iterable[Frame], system: System, landmarker: Landmarker | None = None, min_face: float = 40.0,
+    frames: Iterable[Frame],
+    system: System,
+    landmarker: Landmarker | None = None,
+    min_face: float = 40.0,
     progress: Callable[[int, int], None] = lambda done, faces: None,
 ) -> Tracked:
     """Follow all faces of a clip.

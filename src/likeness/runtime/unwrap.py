@@ -196,7 +196,10 @@ def complete(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
     ratio, known = light_ratio(colours, trust), np.empty_like(trust)
     for start in range(0, len(trust), ROWS):
         rows = slice(start, start + ROWS)
-        own, other = trust[rows] ** 2, (MIRRORED * trust[rows, ::-1]) ** 2  # of two doubtful sides the better should win clearly
+        own, other = (
+            trust[rows] ** 2,
+            (MIRRORED * trust[rows, ::-1]) ** 2,
+        )  # of two doubtful sides the better should win clearly
         other *= 1 - own
         total = own + other
         trust[rows] = other / np.maximum(total, 1e-6)  # from here on: the mirror image's part

@@ -31,7 +31,9 @@ def blend(paths: Sequence[Path], output: Path) -> None:
     weights = [{tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer} for model in models]
     for path, other in zip(paths, weights):
         if {k: v.shape for k, v in other.items()} != {k: v.shape for k, v in weights[0].items()}:
-            raise AssetError(f"{path}: its weights are not those of {paths[0]}; only files of one network can be blended")
+            raise AssetError(
+                f"{path}: its weights are not those of {paths[0]}; only files of one network can be blended"
+            )
     for tensor in models[0].graph.initializer:
         first = weights[0][tensor.name]
         if np.issubdtype(first.dtype, np.floating):

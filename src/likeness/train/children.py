@@ -85,7 +85,9 @@ def missing(task: Task) -> list[Call]:
         was, now = ended.get(call.name, {}).get("command"), list(call.command[1:])
         if was is not None and was != now:
             other = " ".join(sorted(set(was) ^ set(now))) or "their order"
-            raise UsageError(f"{task.folder}: {call.name} ran with other options ({other}); name another folder, or remove it")
+            raise UsageError(
+                f"{task.folder}: {call.name} ran with other options ({other}); name another folder, or remove it"
+            )
     return [call for call in task.calls if call.name not in ended]
 
 

@@ -78,7 +78,9 @@ def export_landmarks(network: LandmarkNetwork, path: Path, factor: float, facts:
     graph, image = LandmarkGraph(network, factor).eval(), torch.zeros(2, CROP, CROP, 3, dtype=torch.uint8)
     model = trace(graph, (image,), ["image"], ["points", "sigma"], path, batched=True)
     compress(model)
-    finish(model, path, {"likeness.kind": "points", "likeness.crop": str(CROP), "likeness.spread": f"{factor:g}", **facts})
+    finish(
+        model, path, {"likeness.kind": "points", "likeness.crop": str(CROP), "likeness.spread": f"{factor:g}", **facts}
+    )
 
 
 def repack_regressor(path: Path, output: Path) -> None:
@@ -101,9 +103,21 @@ def export_decoder(model: Builtin, level: str, path: Path) -> None:
     shapes = half_shapes(model)
     codes = [torch.zeros(len(model.identity)), torch.zeros(len(model.expression))]
     view = [torch.eye(3), torch.tensor([0.0, 0, -500]), torch.tensor(500.0), torch.zeros(2)]
-    inputs = ["identity", "expression", "rotation", "translation", "focal", "principal", "mean", "symmetric", "antisymmetric"]
+    inputs = [
+        "identity",
+        "expression",
+        "rotation",
+        "translation",
+        "focal",
+        "principal",
+        "mean",
+        "symmetric",
+        "antisymmetric",
+    ]
     outputs = ["vertices", "normals", "points", "depth"]
     layout = layout_to_json(model.layout)
     facts = {"likeness.kind": "decoder", "likeness.level": level, "likeness.layout": layout, "licence": model.licence}
-    traced = trace(Decoder(model, level).eval(), (*codes, *view, *map(torch.from_numpy, shapes.values())), inputs, outputs, path)
+    traced = trace(
+        Decoder(model, level).eval(), (*codes, *view, *map(torch.from_numpy, shapes.values())), inputs, outputs, path
+    )
     finish(traced, path, facts)

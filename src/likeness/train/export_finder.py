@@ -24,12 +24,20 @@ def export(network: FinderNetwork, path: Path, threshold: float, sources: tuple[
     axes = {"image": {1: "height", 2: "width"}, "score": {0: "rows", 1: "columns"}}
     axes["geometry"] = {1: "rows", 2: "columns"}
     torch.onnx.export(
-        graph, (torch.zeros(1, SIDE, SIDE, 3, dtype=torch.uint8),), beside, input_names=["image"],
-        output_names=["score", "geometry"], dynamic_axes=axes, opset_version=17, dynamo=False,
+        graph,
+        (torch.zeros(1, SIDE, SIDE, 3, dtype=torch.uint8),),
+        beside,
+        input_names=["image"],
+        output_names=["score", "geometry"],
+        dynamic_axes=axes,
+        opset_version=17,
+        dynamo=False,
     )
     model = onnx.load(beside)
     facts = {
-        "likeness.kind": "face finder", "likeness.threshold": f"{threshold:.4f}", "licence": "Apache-2.0",
+        "likeness.kind": "face finder",
+        "likeness.threshold": f"{threshold:.4f}",
+        "licence": "Apache-2.0",
         "sources": "photo sets " + ", ".join(sources) + "; scikit-image's sample pictures as backgrounds",
     }
     onnx.helper.set_model_props(model, facts)

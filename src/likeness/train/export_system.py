@@ -116,10 +116,15 @@ def export_tewari(
         facts: What else the file should tell: kind of correctives, steps, command.
     """
     graph = TewariGraph(network, model, CROP).eval()
-    codes = {name: network.heads[name].out_features for name in ("identity", "expression", "albedo", "geometry", "reflectance")}
+    codes = {
+        name: network.heads[name].out_features
+        for name in ("identity", "expression", "albedo", "geometry", "reflectance")
+    }
     name, facts = tewari2018.NAME, dict(facts or {})
     licence = f"{LICENCE}; {NOTICE}" if network.backbone.input.used else LICENCE
-    card = Card(name, PAPERS[name], licence, tuple(sources), digest(face), CROP, codes, research, margin=MARGIN, facts=facts)
+    card = Card(
+        name, PAPERS[name], licence, tuple(sources), digest(face), CROP, codes, research, margin=MARGIN, facts=facts
+    )
     _write(graph, torch.zeros(1, CROP, CROP, 3, dtype=torch.uint8), tewari2018.ANSWERS, card, path)
     return card
 

@@ -31,7 +31,13 @@ def trace(
     axes = {name: {0: "n"} for name in (*inputs, *outputs)} if batched else None
     with torch.no_grad():
         torch.onnx.export(
-            graph, arguments, beside, input_names=inputs, output_names=outputs, opset_version=OPSET, dynamo=False,
+            graph,
+            arguments,
+            beside,
+            input_names=inputs,
+            output_names=outputs,
+            opset_version=OPSET,
+            dynamo=False,
             dynamic_axes=axes,
         )
     model = onnx.load(beside)
@@ -99,7 +105,9 @@ def _quarter(model: onnx.ModelProto, least: int = 1 << 19, block: int = 32) -> N
         graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32).ravel(), name + ".scales"))
         sizes = {"K": values.shape[1], "N": len(values), "bits": 8, "block_size": block, "accuracy_level": 4}
         inputs, product = [features, name + ".blocks", name + ".scales"], output + ".product"
-        node.CopyFrom(helper.make_node("MatMulNBits", inputs, [product], name=node.name, domain="com.microsoft", **sizes))
+        node.CopyFrom(
+            helper.make_node("MatMulNBits", inputs, [product], name=node.name, domain="com.microsoft", **sizes)
+        )
         graph.node.insert(place + 1, helper.make_node("Add", [product, bias], [output], name=node.name + ".bias"))
         model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
 

@@ -20,7 +20,13 @@ class Log:
     """Rows of (step, stage, rate, samples per second, loss, terms) in a CSV file, and the same on a progress bar."""
 
     def __init__(
-        self, path: Path, terms: Sequence[str], steps: int, start: int, console: Console | None = None, board: bool = False
+        self,
+        path: Path,
+        terms: Sequence[str],
+        steps: int,
+        start: int,
+        console: Console | None = None,
+        board: bool = False,
     ) -> None:
         """Continue the file at `path`: rows of steps after `start` (from a run that went on after its last
         checkpoint) are dropped. Whenever the process is killed, the rows before are on disk.
@@ -51,9 +57,14 @@ class Log:
         self._file = path.open("a", newline="")
         self._writer = csv.DictWriter(self._file, self.columns, extrasaction="ignore")
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True), TextColumn("{task.fields[note]}"),
-            console=console or Console(stderr=True), refresh_per_second=2,
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[note]}"),
+            console=console or Console(stderr=True),
+            refresh_per_second=2,
         )
         self._task = self._bar.add_task("training", total=steps, completed=start, note="")
 

@@ -86,7 +86,9 @@ def train(
         total = sum(stage.steps for stage in recipe.stages)
         terms = list(dict.fromkeys(term for stage in recipe.stages for term in stage.terms))
         end = total if limit is None else min(total, run.step + limit)
-        kept = Log(Path(folder) / LOG, terms, total, run.step, console, settings.board) if processes.first else Silence()
+        kept = (
+            Log(Path(folder) / LOG, terms, total, run.step, console, settings.board) if processes.first else Silence()
+        )
         with kept as log:
             if run.told:
                 log.tell(run.told)
@@ -117,8 +119,10 @@ class _Run:
         self.names = {parameter: name for name, parameter in recipe.named_parameters()}
         self.take = Step(recipe, settings, processes, folder, self.path)
         if settings.batch % self.take.parts:
-            raise TrainingError(f"a batch of {settings.batch} cannot be cut into {self.take.parts} equal parts "
-                                f"({processes.count} processes, accumulate {settings.accumulate})")
+            raise TrainingError(
+                f"a batch of {settings.batch} cannot be cut into {self.take.parts} equal parts "
+                f"({processes.count} processes, accumulate {settings.accumulate})"
+            )
         self.identity = self._identity()
         self.step = 0
         self.told = ""
@@ -163,7 +167,12 @@ class _Run:
             for stage in self.recipe.stages
         ]  # fmt: skip
         settings = self.settings.identity() | {"parts": self.take.parts}
-        identity = {"recipe": type(self.recipe).__name__, "stages": stages, "settings": settings, "facts": self.recipe.facts()}
+        identity = {
+            "recipe": type(self.recipe).__name__,
+            "stages": stages,
+            "settings": settings,
+            "facts": self.recipe.facts(),
+        }
         return json.loads(json.dumps(identity))
 
     def save(self, optimizer: torch.optim.Optimizer | None) -> None:
@@ -187,7 +196,10 @@ class _Run:
         share = self.processes.share(settings.batch)
         order = Order(len(data), settings.batch, settings.seed, self.step - first, stop - first, share)
         loader = DataLoader(
-            data, batch_sampler=order, num_workers=settings.workers, worker_init_fn=_one_thread,
+            data,
+            batch_sampler=order,
+            num_workers=settings.workers,
+            worker_init_fn=_one_thread,
             generator=torch.Generator().manual_seed(settings.seed),
         )
         self.recipe.train()
@@ -240,9 +252,13 @@ def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         return {"recipe": identity["recipe"]} | stages | LATER | identity["settings"] | facts
 
     old, new = was.get("facts", {}), now["facts"]
-    before, after = (flat(a, {k: v for k, v in b.items() if k in old and k in new}) for a, b in ((was, old), (now, new)))
+    before, after = (
+        flat(a, {k: v for k, v in b.items() if k in old and k in new}) for a, b in ((was, old), (now, new))
+    )
     names = dict.fromkeys([*before, *after])
-    return [f"{name} {before.get(name)}, now {after.get(name)}" for name in names if before.get(name) != after.get(name)]
+    return [
+        f"{name} {before.get(name)}, now {after.get(name)}" for name in names if before.get(name) != after.get(name)
+    ]
 
 
 def _one_thread(worker: int) -> None:

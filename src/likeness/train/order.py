@@ -23,9 +23,7 @@ class Order(Sampler[list[int]]):
     Of every batch only the items of `share` are given, a slice: several processes take one batch between them.
     """
 
-    def __init__(
-        self, length: int, batch: int, seed: int, start: int, stop: int, share: slice = slice(None)
-    ) -> None:
+    def __init__(self, length: int, batch: int, seed: int, start: int, stop: int, share: slice = slice(None)) -> None:
         if length < batch:
             raise TrainingError(f"the data set has {length} items, less than a batch of {batch}; lower the batch size")
         self.length, self.batch, self.seed, self.start, self.stop = length, batch, seed, start, stop

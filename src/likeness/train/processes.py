@@ -69,7 +69,9 @@ class Processes:
             seen[self.rank] = number
             torch.distributed.all_reduce(seen)
             if len(seen.unique()) > 1:
-                raise TrainingError(f"processes differ in {what} ({seen.tolist()}); the run's folder must be one that all see")
+                raise TrainingError(
+                    f"processes differ in {what} ({seen.tolist()}); the run's folder must be one that all see"
+                )
 
     def wait(self) -> None:
         """Wait until all processes are here."""

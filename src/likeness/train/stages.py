@@ -56,14 +56,18 @@ def _one(stage: Stage, what: str, value: str, key: str) -> Stage:
         return replace(stage, steps=int(value))
     if field == "optimizer" and not name:
         if value not in OPTIMIZERS:
-            raise UsageError(f"--stages.{key} {value}: there is no such optimiser; choose one of {', '.join(OPTIMIZERS)}")
+            raise UsageError(
+                f"--stages.{key} {value}: there is no such optimiser; choose one of {', '.join(OPTIMIZERS)}"
+            )
         return replace(stage, optimizer=value)
     if field not in ("terms", "rates") or not name:
         raise UsageError(f"--stages.{key}: stages have steps, optimizer, terms.NAME and rates.GROUP")
     entries = dict(getattr(stage, field))
     if value == OFF:
         if name not in entries:
-            raise UsageError(f"--stages.{key} off: stage {stage.name} has no {name}; its {field} are {', '.join(entries)}")
+            raise UsageError(
+                f"--stages.{key} off: stage {stage.name} has no {name}; its {field} are {', '.join(entries)}"
+            )
         del entries[name]
     else:
         try:

@@ -42,7 +42,9 @@ def optimizer_of(stage: Stage, settings: Settings) -> str:
     """
     name = stage.optimizer or settings.optimizer
     if name not in OPTIMIZERS:
-        raise TrainingError(f"stage {stage.name}: there is no optimiser {name!r}; choose one of {', '.join(OPTIMIZERS)}")
+        raise TrainingError(
+            f"stage {stage.name}: there is no optimiser {name!r}; choose one of {', '.join(OPTIMIZERS)}"
+        )
     return name
 
 
@@ -161,8 +163,10 @@ class Step:
         path = self.folder / f"batch-of-step-{number}{rank}.safetensors"
         self.folder.mkdir(parents=True, exist_ok=True)
         save_file(flat(batch), path, metadata={"stage": stage.name, "step": str(number), "what": what})
-        return TrainingError(f"stage {stage.name}, step {number}: {what}; the batch is in {path}; "
-                             f"the last checkpoint is kept at {self.kept}")
+        return TrainingError(
+            f"stage {stage.name}, step {number}: {what}; the batch is in {path}; "
+            f"the last checkpoint is kept at {self.kept}"
+        )
 
 
 class _State:

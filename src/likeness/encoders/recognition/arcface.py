@@ -109,7 +109,9 @@ def _from_torch(path: Path) -> Recognition:
     depths, last = _depths(tensors), tensors.get("fc.weight")
     if not all(depths) or last is None or last.ndim != 2:
         first = next(iter(tensors))
-        raise AssetError(f"{path}: no weights of ArcFace (IResNet): no layer1 ... layer4 and fc; it begins with {first!r}")
+        raise AssetError(
+            f"{path}: no weights of ArcFace (IResNet): no layer1 ... layer4 and fc; it begins with {first!r}"
+        )
     network = IResNet(depths, last.shape[0])
     fill(network, tensors, path, f"ArcFace (IResNet with {depths} blocks)")
     name = f"ArcFace r{2 * sum(depths) + 2}"  # two convolutions a block, one before, one matrix after
@@ -135,7 +137,9 @@ def _from_onnx(path: Path) -> Recognition:
     taken, given = session.get_inputs()[0].shape, session.get_outputs()[0].shape
     square = len(taken) == 4 and taken[1] == 3 and taken[2] == taken[3] and isinstance(taken[2], int)
     if len(session.get_inputs()) != 1 or not square or len(given) != 2 or not isinstance(given[1], int):
-        raise AssetError(f"{path}: no recognition network: takes {taken}, gives {given}; (N, 3, S, S) and (N, D) are needed")
+        raise AssetError(
+            f"{path}: no recognition network: takes {taken}, gives {given}; (N, 3, S, S) and (N, D) are needed"
+        )
     network, size = OnnxNetwork(session, taken[0] == 1), taken[2]
     mean, deviation = ((0.0,) * 3, (1 / 255,) * 3) if _prepares(path) else (HALF, HALF)
     template = templates.arcface(size)

@@ -73,12 +73,16 @@ def _block35() -> Residual:
 
 
 def _block17() -> Residual:
-    second = nn.Sequential(Unit(896, 128, 1), Unit(128, 128, (1, 7), padding=(0, 3)), Unit(128, 128, (7, 1), padding=(3, 0)))
+    second = nn.Sequential(
+        Unit(896, 128, 1), Unit(128, 128, (1, 7), padding=(0, 3)), Unit(128, 128, (7, 1), padding=(3, 0))
+    )
     return Residual(896, 256, 0.10, [Unit(896, 128, 1), second])
 
 
 def _block8(scale: float = 0.20, active: bool = True) -> Residual:
-    second = nn.Sequential(Unit(1792, 192, 1), Unit(192, 192, (1, 3), padding=(0, 1)), Unit(192, 192, (3, 1), padding=(1, 0)))
+    second = nn.Sequential(
+        Unit(1792, 192, 1), Unit(192, 192, (1, 3), padding=(0, 1)), Unit(192, 192, (3, 1), padding=(1, 0))
+    )
     return Residual(1792, 384, scale, [Unit(1792, 192, 1), second], active)
 
 
@@ -130,7 +134,9 @@ def load(path: Path) -> Recognition:
     last = tensors.get("last_linear.weight")
     if last is None or last.ndim != 2:
         first = next(iter(tensors))
-        raise AssetError(f"{path}: no weights of FaceNet (InceptionResnetV1): no 'last_linear.weight'; it begins with {first!r}")
+        raise AssetError(
+            f"{path}: no weights of FaceNet (InceptionResnetV1): no 'last_linear.weight'; it begins with {first!r}"
+        )
     network = InceptionResnetV1(last.shape[0])
     fill(network, tensors, path, "FaceNet (InceptionResnetV1)")
     middle, spread = (127.5 / 255,) * 3, (128 / 255,) * 3

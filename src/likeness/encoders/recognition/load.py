@@ -29,4 +29,3 @@ def load(name: str, path: Path | None = None) -> Recognition:
     if path is None:
         raise UsageError(f"recogniser {name} needs its file of weights; nothing is downloaded")
     return {"facenet": facenet.load, "arcface": arcface.load, "vggface": vggface.load}[name](Path(path))
-

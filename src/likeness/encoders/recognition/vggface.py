@@ -43,7 +43,9 @@ class VggFace(nn.Module):
         hidden: Lengths of the two layers above them.
     """
 
-    def __init__(self, widths: tuple[int, ...] = (64, 128, 256, 512, 512), hidden: tuple[int, int] = (4096, 4096)) -> None:
+    def __init__(
+        self, widths: tuple[int, ...] = (64, 128, 256, 512, 512), hidden: tuple[int, int] = (4096, 4096)
+    ) -> None:
         super().__init__()
         self.names = [[f"conv{group}_{k}" for k in range(1, depth + 1)] for group, depth in enumerate(DEPTHS, 1)]
         before = 3
@@ -72,7 +74,9 @@ def load(path: Path) -> Recognition:
     tensors, mean = weights.read(path), MEAN
     plain = {re.sub(r"^(features\.|fc\.)?(conv|fc)_?", r"\2", name): value for name, value in tensors.items()}
     if FIRST not in plain or plain[FIRST].ndim != 4 or plain[FIRST].shape[1] != 3:
-        raise AssetError(f"{path}: no weights of VGG-Face: no 'conv1_1.weight'; the file begins with {next(iter(tensors))!r}")
+        raise AssetError(
+            f"{path}: no weights of VGG-Face: no 'conv1_1.weight'; the file begins with {next(iter(tensors))!r}"
+        )
     if FIRST not in tensors:  # from Torch: blue, green, red
         plain[FIRST] = plain[FIRST].flip(1)
         mean = mean[::-1]

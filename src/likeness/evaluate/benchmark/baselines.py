@@ -70,7 +70,9 @@ def mean_face(model: Builtin) -> Method:
             return Answer(shape)
         return Answer(shape, project(sets["68"], view), project(sets["dense"], view), view)
 
-    return Method("mean face", answer, "The mean of the face model without expression, its pose fitted to the true landmarks.")
+    return Method(
+        "mean face", answer, "The mean of the face model without expression, its pose fitted to the true landmarks."
+    )
 
 
 def true_face(model: Builtin) -> Method:

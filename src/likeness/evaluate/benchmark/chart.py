@@ -42,7 +42,9 @@ def dots(rows: Sequence[Row], metric: str, methods: Sequence[str], kind: str) ->
         count = max(row.items for row in here)
         middle = y + len(here) * LINE / 2
         parts.append(f'<text x="{LABEL - 12}" y="{middle + 1:.1f}" text-anchor="end" class="s">{escape(name)}</text>')
-        parts.append(f'<text x="{LABEL - 12}" y="{middle + 12:.1f}" text-anchor="end" class="n">{count} pictures</text>')
+        parts.append(
+            f'<text x="{LABEL - 12}" y="{middle + 12:.1f}" text-anchor="end" class="n">{count} pictures</text>'
+        )
         for k, row in enumerate(here):
             colour = COLOURS[list(methods).index(row.method) % len(COLOURS)]
             parts.append(_dot(row, metric, x, y + (k + 0.5) * LINE, colour))

@@ -194,7 +194,7 @@ def whole_head(model: Builtin, vertices: np.ndarray, person: Person) -> scene.Su
     below = np.clip((-150 - behind[..., 1:2]) / 8, 0, 1)
     places = (topology.uv[border] * person.skin.texture.shape[0]).astype(int).clip(0, person.skin.texture.shape[0] - 1)
     skin = person.skin.texture[places[:, 1], places[:, 0]]
-    tone = np.median(person.skin.texture.reshape(-1, 3)[:: 97], 0)
+    tone = np.median(person.skin.texture.reshape(-1, 3)[::97], 0)
     fade = np.minimum(1, 2 * along)
     colours = (1 - fade) * skin + fade * tone
     colours = colours + hairy * (person.hair - colours)
@@ -346,7 +346,9 @@ def items(
         skin = skins[number]
         person = draw_person(model, skin, np.random.default_rng((SEEDS[split], k)))
         neutral = truth_of(model, person.identity)
-        marks = topology.landmarks["68"].points(np.asarray(model.decode(person.identity, np.zeros(len(model.expression)))))
+        marks = topology.landmarks["68"].points(
+            np.asarray(model.decode(person.identity, np.zeros(len(model.expression))))
+        )
         for shot in range(SHOTS):
             random = np.random.default_rng((SEEDS[split], k, 1 + shot))
             plan = draw_plan(SHOTS * k + shot, random)

@@ -59,7 +59,7 @@ class Surfaces:
         return self.known[key]
 
     def numbers(self, item: Item, answer: Answer, base: Shape | None) -> dict[str, float]:
-        """"shape" in mm, "cover" in %, "distinct" where the mean face is known, "metrical" where the size is meant."""
+        """Numbers by name: "shape" in mm, "cover" in %, "distinct" where the mean face is known, "metrical" where the size is meant."""
         scan = item.truth.neutral
         if scan is None or answer.neutral is None:
             return {}
@@ -258,7 +258,9 @@ def asked_alone(result: Run, chosen: ItemSet) -> dict[tuple[str, str], list[str]
     for method in result.methods:
         scores = result.scores.get((chosen.name, method.name))
         if scores is not None and len(scores.names) + len(scores.failures) < len(chosen.items):
-            found[ASKED, method.name] = [item.name for item in chosen.items if item.name in {*scores.names, *scores.failures}]
+            found[ASKED, method.name] = [
+                item.name for item in chosen.items if item.name in {*scores.names, *scores.failures}
+            ]
     return found
 
 

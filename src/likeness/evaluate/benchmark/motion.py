@@ -33,7 +33,11 @@ def pose_at(frame: int, turn: float, nod: float) -> tuple[float, float, float]:
 
 
 def items(
-    model: Builtin, skins: Sequence[Skin], split: str, count: int, background: Callable[[int, np.random.Generator], np.ndarray]
+    model: Builtin,
+    skins: Sequence[Skin],
+    split: str,
+    count: int,
+    background: Callable[[int, np.random.Generator], np.ndarray],
 ) -> list[Item]:
     """The frames of `count` clips, each of a person of its own; light and background stand still, noise does not.
 

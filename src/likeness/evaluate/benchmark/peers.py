@@ -123,7 +123,9 @@ def read_shape(path: Path, marks: np.ndarray | None, keep: np.ndarray | None, un
     beyond = max(-1 if rows is None else int(rows.max()) for rows in (marks, keep))
     if beyond >= count:
         raise AssetError(f"{path}: a list names vertex {beyond}, but there are {count}")
-    places: Embedding | None = keypoints.of_68(count, LANDMARKS_OF_68) if marks is None else keypoints.at_vertices(marks)
+    places: Embedding | None = (
+        keypoints.of_68(count, LANDMARKS_OF_68) if marks is None else keypoints.at_vertices(marks)
+    )
     if places is None:
         raise AssetError(f"{path}: {count} vertices tell no known topology; put landmarks.txt beside meshes/")
     triangles = mesh.triangles

@@ -112,7 +112,8 @@ def page(result: Run, heading: Heading, pictures: Pictures) -> str:
     names = [method.name for method in result.methods]
     facts = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in heading.facts.items())
     colours = "".join(
-        f'<span><i style="background:{COLOURS[k % len(COLOURS)]}"></i>{escape(name)}</span>' for k, name in enumerate(names)
+        f'<span><i style="background:{COLOURS[k % len(COLOURS)]}"></i>{escape(name)}</span>'
+        for k, name in enumerate(names)
     )
     parts = [
         f"<header><h1>{escape(heading.title)}</h1><dl>{facts}</dl></header>",
@@ -161,7 +162,9 @@ def _strip(chosen: ItemSet, method: Method, ranked: Sequence[tuple[str, str]], p
     cards = []
     for name, why in ranked:
         tiles = pictures(chosen, method, items[name])
-        images = "".join(f"<figure>{_image(image)}<figcaption>{escape(text)}</figcaption></figure>" for text, image in tiles)
+        images = "".join(
+            f"<figure>{_image(image)}<figcaption>{escape(text)}</figcaption></figure>" for text, image in tiles
+        )
         tags = ", ".join(f"{kind} {value}" for kind, value in items[name].slices.items())
         said = f"<b>{escape(why)}</b><br><small>{escape(name)}: {escape(tags)}</small>"
         cards.append(f'<article><div class="tiles">{images}</div><p>{said}</p></article>')
@@ -187,7 +190,11 @@ def _table(chosen: ItemSet, title: str, found: Sequence[Row], result: Run) -> st
         mark = ' class="ours"' if row.method in ours else ""
         lines.append(f"<tr{mark}><th>{escape(row.method)}</th>{cells}<td>{row.failed}</td></tr>")
     people = len({item.person for item in chosen.items})
-    note = f"{len(chosen.items)} pictures of {people} people. {chosen.about}" if ASKED not in {row.kind for row in found} else ""
+    note = (
+        f"{len(chosen.items)} pictures of {people} people. {chosen.about}"
+        if ASKED not in {row.kind for row in found}
+        else ""
+    )
     table = f'<div class="wide"><table><tr><th>method</th>{heads}<th>no answer</th></tr>{"".join(lines)}</table></div>'
     return f"<h3>{escape(title)}</h3><p>{escape(note)}</p>{table}"
 

@@ -119,7 +119,9 @@ def shoot(surface: Surface, view: View, lighting: Lighting, background: np.ndarr
     turned = normals @ np.asarray(view.rotation).T
     attributes = [surface.uv, surface.colours, surface.textured[:, None], turned, camera, lit[:, None]]
     seen = triangle >= 0
-    values = interpolate(np.concatenate(attributes, 1).astype(np.float32), surface.triangles, triangle[seen], weights[seen])
+    values = interpolate(
+        np.concatenate(attributes, 1).astype(np.float32), surface.triangles, triangle[seen], weights[seen]
+    )
     painted = _at(surface.texture, values[:, :2] * np.array(surface.texture.shape[1::-1], np.float32))
     albedo = values[:, 2:5] + values[:, 5:6] * (painted - values[:, 2:5])
     image = np.zeros((*size, 3), np.float32)
@@ -142,7 +144,9 @@ def _at(picture: np.ndarray, places: np.ndarray) -> np.ndarray:
     return found.reshape(-1, *picture.shape[2:])[:count]
 
 
-def _shaded(albedo: np.ndarray, normals: np.ndarray, camera: np.ndarray, lit: np.ndarray, lighting: Lighting) -> np.ndarray:
+def _shaded(
+    albedo: np.ndarray, normals: np.ndarray, camera: np.ndarray, lit: np.ndarray, lighting: Lighting
+) -> np.ndarray:
     """Lambert and Blinn-Phong at n points, (n, 3): the lamp where it is seen, sky and ground from above and below."""
     normals = normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-6)
     ray = -camera / np.maximum(np.linalg.norm(camera, axis=-1, keepdims=True), 1e-6)

@@ -92,7 +92,9 @@ def _public(truth: Path, predictions: Path, names: Sequence[str]) -> dict[str, S
     scales = _scales(truth / SCALE)
     stems = list(files(predictions, SUFFIXES[:3]))
     found: dict[str, Subject | AssetError] = {}
-    people = sorted((entry for entry in (truth / SCANS).iterdir() if entry.is_dir()), key=lambda e: (len(e.name), e.name))
+    people = sorted(
+        (entry for entry in (truth / SCANS).iterdir() if entry.is_dir()), key=lambda e: (len(e.name), e.name)
+    )
     for entry in people:
         for stem in [stem for stem in stems if stem.split("_")[0] == entry.name] or [entry.name]:
             try:

@@ -94,7 +94,9 @@ class Unwrapper:
             if part != "skin":
                 seen = within(sight, number, texels.places, 4) * (texels.cosine > 0.2)
                 trust = np.where(texels.part == number, seen if part != "mouth_bag" else 0, trust)
-        places = texels.places if landmarks is None else texels.places + self._pulled(vertices, view, landmarks, texels.part)
+        places = (
+            texels.places if landmarks is None else texels.places + self._pulled(vertices, view, landmarks, texels.part)
+        )
         photo = Photo.around(image, to_pixels(camera[np.unique(self.topology.triangles)], view), texels)
         colours = color.encode(photo.sample(places))
         return colours, np.rint(255 * trust).astype(np.uint8), np.rint(127 * normals).astype(np.int8)
@@ -119,7 +121,11 @@ class Unwrapper:
 
 
 def unwrap_listing(
-    listing: Listing, rows: Sequence[int], model: Builtin, size: int, folder: Path,
+    listing: Listing,
+    rows: Sequence[int],
+    model: Builtin,
+    size: int,
+    folder: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Charts:
     """Photos of a set over the chart, kept in `folder` in shards, so that a run which was stopped goes on where it was.

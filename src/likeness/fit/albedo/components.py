@@ -31,7 +31,12 @@ class Components:
 
 
 def principal(
-    offsets: np.ndarray, trust: np.ndarray, weights: np.ndarray, count: int, rounds: int = 25, seed: int = 0,
+    offsets: np.ndarray,
+    trust: np.ndarray,
+    weights: np.ndarray,
+    count: int,
+    rounds: int = 25,
+    seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Components:
     """Probabilistic principal components (Tipping and Bishop 1999) by expectation and maximisation over what is missing.
@@ -110,8 +115,12 @@ def unfolded(halves: np.ndarray, sign: int) -> np.ndarray:
 
 
 def loadings(
-    row: Callable[[int], tuple[np.ndarray, np.ndarray]], height: int, codes: np.ndarray, symmetry: np.ndarray,
-    weights: np.ndarray, ridge: float = 0.004,
+    row: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    height: int,
+    codes: np.ndarray,
+    symmetry: np.ndarray,
+    weights: np.ndarray,
+    ridge: float = 0.004,
 ) -> np.ndarray:
     """Modes of finer maps for codes that coarse ones gave: weighted least squares, texel by texel, with its mirror image.
 

@@ -73,7 +73,9 @@ class Face:
         shadow = transfer(vertices, topology.triangles, BOUNCE) - free
         for part in ("eye_left", "eye_right"):
             where = topology.parts[part]
-            front = vertices[where, 2] > vertices[where.start, 2] - 3  # millimetres behind the pole: what lids leave open
+            front = (
+                vertices[where, 2] > vertices[where.start, 2] - 3
+            )  # millimetres behind the pole: what lids leave open
             shadow[:, where] = shadow[:, where][:, front].mean(1, keepdims=True)
         plain = topology.regions["skin"].copy()
         for name in ("upper_lip", "lower_lip", "brow_left", "brow_right", "eye_left", "eye_right"):
@@ -111,11 +113,15 @@ def fit_light(rows: np.ndarray, colours: np.ndarray, albedo: np.ndarray, weights
         lit = albedo[:, channel] * (rows[channel] @ common)
         tint = (robust * lit * colours[:, channel]).sum() / (robust * lit * lit).sum()
         even = np.diag(np.full(9, GREY, np.float32))
-        lights.append(_solve(rows[channel] * albedo[:, channel, None], colours[:, channel], robust, even, tint * common))
+        lights.append(
+            _solve(rows[channel] * albedo[:, channel, None], colours[:, channel], robust, even, tint * common)
+        )
     return np.stack(lights, 1)
 
 
-def _solve(system: np.ndarray, seen: np.ndarray, weights: np.ndarray, ridge: np.ndarray, towards: np.ndarray) -> np.ndarray:
+def _solve(
+    system: np.ndarray, seen: np.ndarray, weights: np.ndarray, ridge: np.ndarray, towards: np.ndarray
+) -> np.ndarray:
     """Weighted least squares with a pull, relative to the system's own weight, towards given values (9,)."""
     weighted = system * weights[:, None]
     gram = weighted.T @ system

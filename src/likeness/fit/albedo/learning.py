@@ -111,7 +111,12 @@ class Varied:
 
 
 def learn(
-    charts: Charts, model: Builtin, expression: np.ndarray, config: Config, licence: str, progress: Callable[[str], None]
+    charts: Charts,
+    model: Builtin,
+    expression: np.ndarray,
+    config: Config,
+    licence: str,
+    progress: Callable[[str], None],
 ) -> tuple[AlbedoModel, dict]:
     """The albedo model of photos, and notes on how it came about.
 
@@ -147,7 +152,9 @@ def _own(varied: Varied, tones: np.ndarray, photo: int) -> np.ndarray:
     return varied.albedo(photo) / tones[photo]
 
 
-def mean_relative(face: Face, zones: Zones, charts: Charts, config: Config, progress: Callable[[str], None]) -> np.ndarray:
+def mean_relative(
+    face: Face, zones: Zones, charts: Charts, config: Config, progress: Callable[[str], None]
+) -> np.ndarray:
     """(S, S, 3) the mean albedo relative to the tone of plain skin, from a few photos."""
     chosen = np.random.default_rng(config.seed).permutation(len(charts))[: config.few]
     size = zones.part.shape[0]
@@ -188,9 +195,7 @@ def fused(
     return mean, mass
 
 
-def skins(
-    face: Face, zones: Zones, charts: Charts, rows: np.ndarray, supposed: Callable[[int], np.ndarray]
-) -> Skins:
+def skins(face: Face, zones: Zones, charts: Charts, rows: np.ndarray, supposed: Callable[[int], np.ndarray]) -> Skins:
     """Photos as albedo, those that show too little skin or too much else left out.
 
     Args:
@@ -218,7 +223,10 @@ def vary(known: Skins, zones: Zones, config: Config, progress: Callable[[str], N
     size, weights = known.trust.shape[1], known.weights
     mean, mass = fused(known.albedo / np.float16(255), known.trust / np.float16(255), weights.astype(np.float32), WIDTH)
     mean = np.clip(zones.continued(mean, smoothstep(mass, *SEEN)), 0, 1)
-    coarse, masses = np.empty((len(weights), COARSE, COARSE, 3), np.float32), np.empty((len(weights), COARSE, COARSE), np.float32)
+    coarse, masses = (
+        np.empty((len(weights), COARSE, COARSE, 3), np.float32),
+        np.empty((len(weights), COARSE, COARSE), np.float32),
+    )
     for rows, offsets, trust in known.chunks(mean):
         for k, offset, weight in zip(range(rows.start, rows.stop), offsets, trust):
             masses[k] = cv2.resize(weight, (COARSE, COARSE), interpolation=cv2.INTER_AREA)

@@ -51,8 +51,13 @@ class Painter:
         modes = [unfold(mode, sign) for mode, sign in zip(model.half_modes, model.symmetry.tolist())]
         coarse = np.stack([small(mode).ravel() for mode in modes])
         resized = [cv2.resize(mode, (size, size), interpolation=cv2.INTER_AREA) for mode in (model.whole_mean, *modes)]
-        return cls(Face.of(builtin, expression, size), Zones.of(topology, builtin.layout, size),
-                   resized[0], np.stack(resized[1:]), coarse)
+        return cls(
+            Face.of(builtin, expression, size),
+            Zones.of(topology, builtin.layout, size),
+            resized[0],
+            np.stack(resized[1:]),
+            coarse,
+        )
 
     def __call__(self, charts: Charts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Albedo of those photos that show enough bare skin.
@@ -66,7 +71,11 @@ class Painter:
         supposed = [relative_to_tone(self.mean, self.zones)] * len(rows)
         for last in (False, True):
             found = [self._seen(charts, row, albedo) for row, albedo in zip(rows, supposed)]
-            kept = [k for k, (_, _, tone, strange) in enumerate(found) if (tone > DIM).all() and (strange < REJECTED or not last)]
+            kept = [
+                k
+                for k, (_, _, tone, strange) in enumerate(found)
+                if (tone > DIM).all() and (strange < REJECTED or not last)
+            ]
             if not kept:
                 return rows[:0], np.zeros((0, len(self.modes)), np.float32), np.zeros((0, *self.mean.shape), np.uint8)
             rows, found = rows[kept], [found[k] for k in kept]

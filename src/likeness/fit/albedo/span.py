@@ -63,7 +63,9 @@ class Span:
         tone = np.maximum(np.median(seen[sure], 0), 1e-3)
         trust = trust * self.zones.trust(seen / tone, albedo / np.median(albedo[self.zones.bare], 0), trust)
         weights, photo = small(trust[..., None])[..., 0], small(encoded)
-        answers = [self._distance(self.solve(photo, weights, charts.normals[row], count), photo, weights) for count in counts]
+        answers = [
+            self._distance(self.solve(photo, weights, charts.normals[row], count), photo, weights) for count in counts
+        ]
         return answers, typology_angle(seen[sure])
 
     @staticmethod

@@ -124,10 +124,17 @@ class ClipFit:
     keys: np.ndarray
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")  # small blocks: threads would only wait for each other, many times as long
+@threadpool_limits.wrap(
+    limits=1, user_api="blas"
+)  # small blocks: threads would only wait for each other, many times as long
 def fit_clip(
-    bases: LandmarkBases, evidence: Evidence, times: np.ndarray, size: tuple[int, int], config: ClipConfig | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None, kept: np.ndarray | None = None,
+    bases: LandmarkBases,
+    evidence: Evidence,
+    times: np.ndarray,
+    size: tuple[int, int],
+    config: ClipConfig | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    kept: np.ndarray | None = None,
 ) -> ClipFit:
     """Fit one person to a clip.
 
@@ -159,7 +166,9 @@ def fit_clip(
             progress(done + min(begin + WINDOW - 2 * MARGIN, len(frames)), total)
         done += len(frames)
         expression, rotation, translation = (np.concatenate(values) for values in zip(*parts))
-        answers.append((frames, np.full(len(frames), number), np.isin(frames, evidence.frame), expression, rotation, translation))
+        answers.append(
+            (frames, np.full(len(frames), number), np.isin(frames, evidence.frame), expression, rotation, translation)
+        )
     frame, stretch, seen, expression, rotation, translation = (np.concatenate(values) for values in zip(*answers))
     return ClipFit(
         identity, focal, principal, frame, stretch, seen, expression, rotation, translation, evidence.frame[keys]
@@ -197,18 +206,28 @@ def toward(view: View, principal: np.ndarray) -> View:
     turn = np.cross([0.0, 0.0, -1.0], axis)
     angle = np.arctan2(np.linalg.norm(turn), -axis[2])
     rotation = from_axis_angle(turn * angle / max(np.linalg.norm(turn), 1e-12))
-    return replace(view, rotation=rotation @ view.rotation, translation=rotation @ view.translation, principal=principal)
+    return replace(
+        view, rotation=rotation @ view.rotation, translation=rotation @ view.translation, principal=principal
+    )
 
 
 def _guess(evidence: Evidence, rows: np.ndarray, principal: np.ndarray) -> Guess:
     """The regressor's answers for some rows, by cameras through the middle of the frame."""
     views = [
-        toward(View(evidence.rotation[i], evidence.translation[i], evidence.focal[i], evidence.principal[i], (0, 0)), principal)
+        toward(
+            View(evidence.rotation[i], evidence.translation[i], evidence.focal[i], evidence.principal[i], (0, 0)),
+            principal,
+        )
         for i in rows
     ]
     rotation, translation = (np.stack([getattr(v, name) for v in views]) for name in ("rotation", "translation"))
     values = evidence.identity[rows], evidence.expression[rows], rotation, translation, evidence.focal[rows]
-    return Guess(*(torch.as_tensor(np.ascontiguousarray(v), dtype=torch.float64) for v in (*values, np.tile(principal, (len(rows), 1)))))
+    return Guess(
+        *(
+            torch.as_tensor(np.ascontiguousarray(v), dtype=torch.float64)
+            for v in (*values, np.tile(principal, (len(rows), 1)))
+        )
+    )
 
 
 def _person(
@@ -233,7 +252,9 @@ def _problem(subject: Subject, evidence: Evidence, rows: np.ndarray, config: Cli
     guess = _guess(evidence, rows, subject.principal)
     person = torch.as_tensor(subject.identity, dtype=torch.float32)
     points, sigma = (torch.as_tensor(x[rows], dtype=torch.float32) for x in (evidence.points, evidence.sigma))
-    problem = Problem(subject.bases, points, config.landmarks, sigma, replace(guess, identity=person.expand(len(rows), -1)))
+    problem = Problem(
+        subject.bases, points, config.landmarks, sigma, replace(guess, identity=person.expand(len(rows), -1))
+    )
     problem.mean = problem.mean + problem.modes[..., :IDENTITY] @ person
     problem.modes = problem.modes[..., IDENTITY:].contiguous()
     return problem
@@ -254,7 +275,9 @@ def _habits(subject: Subject, evidence: Evidence, config: ClipConfig) -> tuple[S
     problem = _problem(subject, evidence, rows, config)
     seen = np.ones(len(rows), bool)
     start = between(np.arange(len(rows)), seen, problem)
-    state = _search(problem, start, seen, rows / temporal.RATE, subject, evidence.expression[rows], replace(config, smooth=False))
+    state = _search(
+        problem, start, seen, rows / temporal.RATE, subject, evidence.expression[rows], replace(config, smooth=False)
+    )
     residual, trust, derivative = residuals(problem, state, subject.focal)
     weight = trust / (trust.sum(0) + 1e-9) * min(len(rows), INDEPENDENT)
     system = np.einsum("fn,fnki,fnkj->nij", weight, derivative, derivative) + np.eye(3) * HABIT_RIDGE
@@ -283,7 +306,12 @@ def _solve(
 
 
 def _search(
-    problem: Problem, state: State, seen: np.ndarray, times: np.ndarray, subject: Subject, believed: np.ndarray,
+    problem: Problem,
+    state: State,
+    seen: np.ndarray,
+    times: np.ndarray,
+    subject: Subject,
+    believed: np.ndarray,
     config: ClipConfig,
 ) -> State:
     """Gauss-Newton steps on all frames together."""

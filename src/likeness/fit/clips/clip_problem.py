@@ -63,7 +63,9 @@ class State:
 def between(frames: np.ndarray, seen: np.ndarray, problem: Problem) -> State:
     """The guess of the frames that were seen, and for those between them their neighbours' mean."""
     known = frames[seen]
-    weights, rotation, pose = (x.double().numpy() for x in (problem.codes[:, IDENTITY:], problem.rotation, problem.pose))
+    weights, rotation, pose = (
+        x.double().numpy() for x in (problem.codes[:, IDENTITY:], problem.rotation, problem.pose)
+    )
     columns = np.concatenate([weights, pose[:, :3]], 1)
     filled = np.stack([np.interp(frames, known, column) for column in columns.T], -1)
     nearest = np.abs(frames[:, None] - known).argmin(1)
@@ -77,9 +79,7 @@ def _tensors(problem: Problem, state: State, seen: np.ndarray, focal: float) -> 
     return tuple(torch.as_tensor(x, dtype=problem.dtype) for x in (pose, state.weights[seen], state.rotation[seen]))
 
 
-def quadratic(
-    problem: Problem, state: State, seen: np.ndarray, subject: Subject
-) -> tuple[np.ndarray, np.ndarray]:
+def quadratic(problem: Problem, state: State, seen: np.ndarray, subject: Subject) -> tuple[np.ndarray, np.ndarray]:
     """Hessian (M, 57, 57) and gradient (M, 57) of what each frame's landmarks show; zero in the gaps."""
     pose, weights, rotation = _tensors(problem, state, seen, subject.focal)
     residual, turned, depth = problem.project(weights, rotation, pose)

@@ -50,7 +50,9 @@ def curvature(times: np.ndarray) -> np.ndarray:
     if len(times) > 2:
         before, after = np.diff(times)[:-1] * RATE, np.diff(times)[1:] * RATE
         mean = (before + after) / 2
-        result[1:-1] = np.stack([1 / (before * mean), -1 / (before * mean) - 1 / (after * mean), 1 / (after * mean)], -1)
+        result[1:-1] = np.stack(
+            [1 / (before * mean), -1 / (before * mean) - 1 / (after * mean), 1 / (after * mean)], -1
+        )
     return result
 
 
@@ -69,8 +71,13 @@ def looseness(bend: np.ndarray, calms: Sequence[Calm]) -> np.ndarray:
 
 
 def step(
-    hessian: np.ndarray, gradient: np.ndarray, bend: np.ndarray, precision: np.ndarray, stencil: np.ndarray,
-    low: np.ndarray, high: np.ndarray,
+    hessian: np.ndarray,
+    gradient: np.ndarray,
+    bend: np.ndarray,
+    precision: np.ndarray,
+    stencil: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
 ) -> np.ndarray:
     """The step of all frames together that minimises the frames' quadratic models and the belief, within bounds.
 
@@ -99,7 +106,11 @@ def step(
     for _ in range(ROUNDS):
         answer = np.where(held, answer, 0)
         right = -(slope + _product(matrix, answer))
-        answer = np.where(held, answer, solveh_banded(_without(matrix, held), np.where(held, 0, right), lower=True, check_finite=False))
+        answer = np.where(
+            held,
+            answer,
+            solveh_banded(_without(matrix, held), np.where(held, 0, right), lower=True, check_finite=False),
+        )
         outside = (answer < low) | (answer > high)
         answer = np.clip(answer, low, high)
         if not (outside & ~held).any():

@@ -60,7 +60,9 @@ def iris_embedding(ict: IctModel) -> Embedding:
     """The ten iris points (right eye's centre, ring of four, then left) as vertices of the eyeballs, nearest the front."""
     vertices = []
     r = IRIS_RADIUS
-    ring = np.array([[0, 0, 0], [r, 0, 0], [0, r, 0], [-r, 0, 0], [0, -r, 0]])  # centre, towards the left, up, right, down
+    ring = np.array(
+        [[0, 0, 0], [r, 0, 0], [0, r, 0], [-r, 0, 0], [0, -r, 0]]
+    )  # centre, towards the left, up, right, down
     for side in ("Right", "Left"):
         shell = EYEBALLS[side]
         points, centre = ict.mean[shell], eye_centre(ict, side)
@@ -85,7 +87,9 @@ def landmark_bases(ict: IctModel, correspondence: Correspondence) -> LandmarkBas
     normals = at_points(normals)
     normals[IRISES] = (0, 0, 1)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    return LandmarkBases(mean + correspondence.offset, at_points(ict.identity), expression, normals, correspondence.sigma)
+    return LandmarkBases(
+        mean + correspondence.offset, at_points(ict.identity), expression, normals, correspondence.sigma
+    )
 
 
 def builtin_bases(model: Builtin, correspondence: Correspondence) -> LandmarkBases:

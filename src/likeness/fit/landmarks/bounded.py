@@ -15,7 +15,12 @@ def summed(values: Tensor, person: Tensor, people: int) -> Tensor:
 
 
 def bounded_step(
-    hessian: Tensor, gradient: Tensor, prior: tuple[Tensor, Tensor], person: Tensor, low: Tensor, high: Tensor,
+    hessian: Tensor,
+    gradient: Tensor,
+    prior: tuple[Tensor, Tensor],
+    person: Tensor,
+    low: Tensor,
+    high: Tensor,
     rounds: int = ROUNDS,
 ) -> tuple[Tensor, Tensor]:
     """The step that minimises a quadratic model of all photos, the expression's part kept in [low, high].
@@ -63,7 +68,9 @@ def bounded_step(
         arm = cross * loose[..., None]
         answer = torch.cholesky_solve(torch.cat([arm, right[..., None]], 2), torch.linalg.cholesky(system))
         shared = summed(reduced[:, who, who] - arm.transpose(1, 2) @ answer[..., :-1], person, people) + prior[0]
-        pull = slope[:, who] + (cross.transpose(1, 2) @ fixed[..., None] - arm.transpose(1, 2) @ answer[..., -1:])[..., 0]
+        pull = (
+            slope[:, who] + (cross.transpose(1, 2) @ fixed[..., None] - arm.transpose(1, 2) @ answer[..., -1:])[..., 0]
+        )
         move = -torch.linalg.solve(shared, summed(pull, person, people) + prior[1])
         step = torch.where(held, fixed, -answer[..., -1] - (answer[..., :-1] @ move[person][..., None])[..., 0])
         outside = (step < low) | (step > high)

@@ -45,7 +45,11 @@ class Population:
 
 
 def fit_all(
-    bases: LandmarkBases, points: np.ndarray, config: FitConfig, starts: list[LandmarkFit] | None = None, batch: int = 64
+    bases: LandmarkBases,
+    points: np.ndarray,
+    config: FitConfig,
+    starts: list[LandmarkFit] | None = None,
+    batch: int = 64,
 ) -> list[LandmarkFit]:
     """Fit many photos, in batches."""
     chunks = range(0, len(points), batch)
@@ -106,7 +110,11 @@ def shared_offsets(
     by_model = (by_camera / depth[..., None, None]) @ fits.rotation[:, None]
     residual = (points[..., :2] - fits.points) * sign / scale[:, None, None]
     by_distance = -flat * (turned[..., 2] / (depth * distance[:, None]))[..., None]
-    target = residual + torch.einsum("bnij,nj->bni", by_model, bias) + (distance.median() / distance_prior).log() * by_distance
+    target = (
+        residual
+        + torch.einsum("bnij,nj->bni", by_model, bias)
+        + (distance.median() / distance_prior).log() * by_distance
+    )
     weight = fits.trusts
     system = torch.einsum("bn,bnki,bnkj->nij", weight, by_model, by_model)
     system = system + ridge * weight.sum(0)[:, None, None] * torch.eye(3)

@@ -126,7 +126,12 @@ class Labelled:
 
 
 def label(
-    source: Source, output: Path, bases: LandmarkBases, config: FitConfig, size: int = SHARD, threads: int = 1,
+    source: Source,
+    output: Path,
+    bases: LandmarkBases,
+    config: FitConfig,
+    size: int = SHARD,
+    threads: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Labelled:
     """Fit all photos of a source that no shard in `output` holds yet. Photos that came since get shards of their own.
@@ -193,7 +198,11 @@ def _fitted(
 
 
 def _rows(
-    names: list[str], marks: Sequence[Landmarks], sizes: Sequence[tuple[int, int]], bases: LandmarkBases, config: FitConfig
+    names: list[str],
+    marks: Sequence[Landmarks],
+    sizes: Sequence[tuple[int, int]],
+    bases: LandmarkBases,
+    config: FitConfig,
 ) -> dict[str, np.ndarray]:
     """A shard's arrays, see `targets.FIELDS`."""
     points, sigma = np.stack([mark.points for mark in marks]), np.stack([mark.sigma for mark in marks])
@@ -211,6 +220,8 @@ def _rows(
 
 def _depth(bases: LandmarkBases, fits: LandmarkFit) -> np.ndarray:
     """(B, 478) the landmarks' depth on the fitted faces, in pixels as automatic landmarks have it: smaller is nearer."""
-    faces = np.tensordot(fits.identity.numpy(), bases.identity, 1) + np.tensordot(fits.expression.numpy(), bases.expression, 1)
+    faces = np.tensordot(fits.identity.numpy(), bases.identity, 1) + np.tensordot(
+        fits.expression.numpy(), bases.expression, 1
+    )
     height = ((bases.mean + faces) * fits.rotation.numpy()[:, None, 2]).sum(-1)
     return -height * (fits.focal / -fits.translation[:, 2]).numpy()[:, None]

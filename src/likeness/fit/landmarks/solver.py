@@ -19,7 +19,16 @@ from likeness.fit.landmarks.terms import EXPRESSION, POSE, Problem, face_box
 from likeness.geometry.rotation import from_axis_angle
 from likeness.types import View
 
-__all__ = ["FitConfig", "Guess", "IdentityMeasurement", "LandmarkFit", "face_box", "fit", "identity_precision", "stacked"]
+__all__ = [
+    "FitConfig",
+    "Guess",
+    "IdentityMeasurement",
+    "LandmarkFit",
+    "face_box",
+    "fit",
+    "identity_precision",
+    "stacked",
+]
 KNOWN = 1e4
 """Precision with which an identity counts as known."""
 CHUNK = 32
@@ -147,7 +156,9 @@ class People:
     measured: IdentityMeasurement | None
 
     @classmethod
-    def of(cls, person: Tensor | None, count: int, like: Tensor, config: FitConfig, measured: IdentityMeasurement | None):
+    def of(
+        cls, person: Tensor | None, count: int, like: Tensor, config: FitConfig, measured: IdentityMeasurement | None
+    ):
         """People of `count` photos; by default each photo shows another one. Persons may be any whole numbers."""
         person = torch.arange(count) if person is None else torch.unique(person, return_inverse=True)[1]
         photos = torch.bincount(person).to(like)
@@ -307,7 +318,12 @@ def _improve(problem: Problem, people: People, state: _State) -> _State:
     prior_hessian.diagonal(dim1=1, dim2=2).mul_(1 + state.damping[:, None])
     weights = state.weights.double()
     move, step = bounded_step(
-        hessian.double(), gradient.double(), (prior_hessian.double(), prior_gradient.double()), person, -weights, 1 - weights
+        hessian.double(),
+        gradient.double(),
+        (prior_hessian.double(), prior_gradient.double()),
+        person,
+        -weights,
+        1 - weights,
     )
     move, step, split = move.to(gradient), step.to(gradient), EXPRESSION
     moved = _State(

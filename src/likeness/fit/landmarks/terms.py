@@ -85,7 +85,12 @@ class Problem:
     """Residuals and derivatives of a batch of photos. Lengths in mm on the face: weights do not depend on a photo's size."""
 
     def __init__(
-        self, bases: LandmarkBases, points: Tensor, config: FitConfig, sigma: Tensor | None = None, start: Guess | None = None
+        self,
+        bases: LandmarkBases,
+        points: Tensor,
+        config: FitConfig,
+        sigma: Tensor | None = None,
+        start: Guess | None = None,
     ):
         self.config, self.dtype = config, points.dtype
         count = points.shape[1]
@@ -109,7 +114,9 @@ class Problem:
         self.unit = self.pose[:, 2].exp()  # px per mm, fixed: turns residuals to mm
         self.sigma = torch.hypot(spread.expand_as(noise), noise / self.unit[:, None])
         if not self.present.all():
-            points = torch.where(self.present[..., None], points[..., :2], self.pixels(self.codes, self.rotation, self.pose))
+            points = torch.where(
+                self.present[..., None], points[..., :2], self.pixels(self.codes, self.rotation, self.pose)
+            )
         self.whitening = self._whitening(points)
 
     def _place(self, points: Tensor) -> None:
@@ -171,7 +178,9 @@ class Problem:
         pixels = pose[:, 2].exp()[:, None, None] * shifted / depth[..., None] * self.mean.new_tensor([1.0, -1.0])
         return (pixels - self.observed) / self.unit[:, None, None], turned, depth
 
-    def jacobian(self, rotation: Tensor, pose: Tensor, turned: Tensor, depth: Tensor, part: Tensor | None = None) -> Tensor:
+    def jacobian(
+        self, rotation: Tensor, pose: Tensor, turned: Tensor, depth: Tensor, part: Tensor | None = None
+    ) -> Tensor:
         """Derivative (B, n, 2, 158) of the residual in mm by codes, turn, shift, log scale and log distance.
 
         Args:

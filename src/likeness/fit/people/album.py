@@ -86,7 +86,9 @@ class Album:
             for portrait, _ in self.person.strangers
         ]
         if len(names) == 2 and self.person.alike.min() < STRANGER:
-            lines.append(f"{names[0]} and {names[1]} seem to show two persons; give a third photo to tell which is the other")
+            lines.append(
+                f"{names[0]} and {names[1]} seem to show two persons; give a third photo to tell which is the other"
+            )
         return tuple(lines)
 
     def asset(self, photo: int = 0) -> Asset:

@@ -27,7 +27,9 @@ def alikeness(mean: Tensor, precision: Tensor, kinship: float = 0.3, sureness: f
     share = 1 / (1 + kinship * (count - 1))
     others = share * (likelihood.sum(0) - likelihood) + one
     toward = share * (pull.sum(0) - pull)
-    return _evidence(others, toward, likelihood, pull) - _evidence(one.expand_as(others), torch.zeros_like(pull), likelihood, pull)
+    return _evidence(others, toward, likelihood, pull) - _evidence(
+        one.expand_as(others), torch.zeros_like(pull), likelihood, pull
+    )
 
 
 def _evidence(precision: Tensor, toward: Tensor, likelihood: Tensor, pull: Tensor) -> Tensor:

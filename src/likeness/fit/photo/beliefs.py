@@ -119,7 +119,9 @@ def closing(scene: Scene, free: Layout) -> Quadratic:
     """mouthClose corrects jawOpen and does not exceed it."""
     result = Quadratic.zero(len(scene), free.count)
     i, j = (free.expression.start + EXPRESSIONS.index(name) for name in ("mouthClose", "jawOpen"))
-    excess = (scene.expression[:, i - free.expression.start] - scene.expression[:, j - free.expression.start]).clamp(min=0)
+    excess = (scene.expression[:, i - free.expression.start] - scene.expression[:, j - free.expression.start]).clamp(
+        min=0
+    )
     stiff = STIFF * (excess > 0)
     for row, sign in ((i, 1.0), (j, -1.0)):
         result.gradient[:, row] = sign * stiff * excess

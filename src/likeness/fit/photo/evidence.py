@@ -44,7 +44,11 @@ class Evidence:
 
 
 def gather(
-    image: np.ndarray, estimate: Any, landmarks: Landmarks | None = None, skin: np.ndarray | None = None, size: int = SIZE
+    image: np.ndarray,
+    estimate: Any,
+    landmarks: Landmarks | None = None,
+    skin: np.ndarray | None = None,
+    size: int = SIZE,
 ) -> Evidence:
     """Cut the square out of a photo and bring everything to its pixels.
 

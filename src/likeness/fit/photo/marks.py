@@ -82,8 +82,12 @@ def compare(surface: Surface, scene: Scene, frame: int, points: Tensor, sigma: T
     shown = torch.where(measured[:, None], points, pixels)
     whitening = _whitening(shown, spread)
     white = (whitening @ (pixels - shown)[..., None])[..., 0]
-    facing = ((normals[ids] * weights[..., None]).sum(1) * -torch.nn.functional.normalize(
-        about + scene.rotation[frame] @ about.new_tensor(pose.PIVOT) + scene.translation[frame], dim=-1)).sum(-1)
+    facing = (
+        (normals[ids] * weights[..., None]).sum(1)
+        * -torch.nn.functional.normalize(
+            about + scene.rotation[frame] @ about.new_tensor(pose.PIVOT) + scene.translation[frame], dim=-1
+        )
+    ).sum(-1)
     seen = torch.sigmoid((facing - 0.1) / 0.07).clamp(min=HIDDEN) * measured
     if len(points) == 68:
         seen = torch.cat([measured[JAW].to(seen), seen[JAW.stop :]])  # an outline is seen where skin turns away
@@ -111,7 +115,10 @@ def quadratic(surface: Surface, scene: Scene, frame: int, compared: Compared, fr
     )  # fmt: skip
     rows = torch.zeros(*flow.shape[:2], free.count)
     codes = surface.identities
-    rows[..., free.identity], rows[..., free.expression] = flow[..., :codes], flow[..., codes : codes + surface.expressions]
+    rows[..., free.identity], rows[..., free.expression] = (
+        flow[..., :codes],
+        flow[..., codes : codes + surface.expressions],
+    )
     rows[..., free.pose] = flow[..., -pose.COUNT :]
     rows = compared.whitening @ rows
     square = compared.white.square().sum(-1)

@@ -70,7 +70,10 @@ def observe(
 
 
 def averaged(
-    image: np.ndarray, face: Detection, encode: Callable[[np.ndarray, Detection], Any], model: Builtin,
+    image: np.ndarray,
+    face: Detection,
+    encode: Callable[[np.ndarray, Detection], Any],
+    model: Builtin,
     looks: Sequence[tuple[float, float, float, float]] = LOOKS,
 ) -> Answer:
     """The mean of the regressor's answers to several crops and their mirror images.

@@ -210,7 +210,13 @@ def _gradients(image: Tensor, photo: Tensor, there: Tensor, depth: Tensor, size:
 
 
 def derivative(
-    surface: Surface, scene: Scene, frame: int, seen: Seen, free: Layout, groups: Collection[str] = GROUPS, shading: bool = True
+    surface: Surface,
+    scene: Scene,
+    frame: int,
+    seen: Seen,
+    free: Layout,
+    groups: Collection[str] = GROUPS,
+    shading: bool = True,
 ) -> Tensor:
     """(n, 3, U): how the residuals change per unit of each unknown, in the order of the layout.
 
@@ -259,13 +265,21 @@ def basis_slope(normal: Tensor) -> Tensor:
         one = torch.ones_like(normal[:, 0])
         normal = normal.detach().requires_grad_()
         values = harmonics.basis(normal)
-        rows = [torch.autograd.grad(values[:, k], normal, one, retain_graph=True, allow_unused=True)[0] for k in range(9)]
+        rows = [
+            torch.autograd.grad(values[:, k], normal, one, retain_graph=True, allow_unused=True)[0] for k in range(9)
+        ]
     return torch.stack([torch.zeros_like(normal) if row is None else row for row in rows], 1)
 
 
 def quadratic(
-    surface: Surface, scene: Scene, frame: int, seen: Seen, free: Layout, weight: float,
-    groups: Collection[str] = GROUPS, shading: bool = True,
+    surface: Surface,
+    scene: Scene,
+    frame: int,
+    seen: Seen,
+    free: Layout,
+    weight: float,
+    groups: Collection[str] = GROUPS,
+    shading: bool = True,
 ) -> Quadratic:
     """The term of one frame: cost (), gradient (U,), Hessian (U, U) by Gauss and Newton; `weight` measurements in all."""
     columns = free.chosen(groups).nonzero()[:, 0]

@@ -125,19 +125,25 @@ def _pair(report: Report, name: str, scale: float) -> dict[str, Any]:
     return {"before": number(before, 6), "after": number(after, 6)}
 
 
-def finished(start: Reconstruction, system: System, evidence: Evidence, fitted: Fitted, surface: Surface, seconds: float) -> FittedFace:
+def finished(
+    start: Reconstruction, system: System, evidence: Evidence, fitted: Fitted, surface: Surface, seconds: float
+) -> FittedFace:
     """The reconstruction with what the fit found instead of the regressor's answer."""
     scene = fitted.scene
     codes: Mapping[str, np.ndarray] = {"identity": scene.identity[0].numpy(), "expression": scene.expression[0].numpy()}
     view = photo_view(scene, 0, evidence, start.image.shape[:2])
     vertices = np.asarray(system.decode(codes, view).vertices)
     timings = start.timings | {"fit": 1000 * seconds}
-    return FittedFace(replace(start, codes=codes, view=view, vertices=vertices, timings=timings), evidence, fitted, surface, seconds)
+    return FittedFace(
+        replace(start, codes=codes, view=view, vertices=vertices, timings=timings), evidence, fitted, surface, seconds
+    )
 
 
 def photo_view(scene: Scene, frame: int, evidence: Evidence, size: tuple[int, int]) -> View:
     """The camera of one frame in pixels of its photo."""
-    cameras = (getattr(scene, name)[frame].double().numpy() for name in ("rotation", "translation", "focal", "principal"))
+    cameras = (
+        getattr(scene, name)[frame].double().numpy() for name in ("rotation", "translation", "focal", "principal")
+    )
     return transform_view(View(*cameras, (scene.size, scene.size)), evidence.photo_from_crop, size)
 
 
@@ -188,7 +194,9 @@ def _unlit(fit: FittedFace, seen: Seen, albedo: np.ndarray) -> tuple[np.ndarray,
     Rows by rows, written over colours and trust as they were seen: all at once would take 150 MB.
     """
     face, light, texels = fit.face, _in_photo(fit), seen.texels
-    normals = (vertex_normals(face.vertices.astype(np.float64), face.topology.triangles) @ face.view.rotation.T).astype(np.float32)
+    normals = (vertex_normals(face.vertices.astype(np.float64), face.topology.triangles) @ face.view.rotation.T).astype(
+        np.float32
+    )
     bands = [slice(start, start + ROWS) for start in range(0, len(albedo), ROWS)]
 
     def shade(rows: slice) -> np.ndarray:

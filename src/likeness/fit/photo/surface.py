@@ -114,7 +114,9 @@ class Surface:
         topology = model.topology("base")
         marks = {COUNT: _marks(topology, "dense"), 68: _marks(topology, "68")}
         if correspondence is not None:
-            offset, sigma = (torch.tensor(np.asarray(v, np.float32)) for v in (correspondence.offset, correspondence.sigma))
+            offset, sigma = (
+                torch.tensor(np.asarray(v, np.float32)) for v in (correspondence.offset, correspondence.sigma)
+            )
             marks[COUNT] = marks[COUNT]._replace(offset=offset, sigma=sigma)
         return cls(
             torch.tensor(model.mean), torch.from_numpy(model.identity), torch.from_numpy(model.expression), topology, marks,

@@ -170,7 +170,11 @@ class Problem:
     """Terms of some frames and how they are lowered."""
 
     def __init__(
-        self, surface: Surface, evidence: Sequence[Evidence], person: Sequence[int] | None = None, precision: Tensor | None = None
+        self,
+        surface: Surface,
+        evidence: Sequence[Evidence],
+        person: Sequence[int] | None = None,
+        precision: Tensor | None = None,
     ) -> None:
         self.surface, self.evidence = surface, list(evidence)
         self.free = Layout(surface.identities, surface.albedos, surface.expressions)
@@ -279,10 +283,13 @@ class Problem:
         """The scene after one damped step within the bounds of the codes."""
         free, rates = self.free, step.stage.rates
         loose = free.chosen(rates).double()
-        sound = torch.isfinite(total.hessian).all(-1) & torch.isfinite(total.gradient)  # what is not finite moves nothing
+        sound = torch.isfinite(total.hessian).all(-1) & torch.isfinite(
+            total.gradient
+        )  # what is not finite moves nothing
         sound = sound.all(-1)[:, None, None]
         total = total._replace(
-            hessian=torch.where(sound, total.hessian, torch.zeros(())), gradient=torch.where(sound[..., 0], total.gradient, torch.zeros(()))
+            hessian=torch.where(sound, total.hessian, torch.zeros(())),
+            gradient=torch.where(sound[..., 0], total.gradient, torch.zeros(())),
         )
         hessian = _only(total.hessian.double(), damping[scene.person], loose, 1.0)
         shared = loose[: free.shared]
@@ -290,7 +297,12 @@ class Problem:
         weights = scene.expression.double()
         low, high = (-weights, 1 - weights) if "expression" in rates else (0 * weights, 0 * weights)
         move, own = bounded_step(
-            hessian, total.gradient.double() * loose, (prior_hessian, prior[1].double() * shared), scene.person, low, high
+            hessian,
+            total.gradient.double() * loose,
+            (prior_hessian, prior[1].double() * shared),
+            scene.person,
+            low,
+            high,
         )
         move, own = move.to(scene.identity), own.to(scene.identity)
         count, expressions = free.identities, free.expressions
@@ -300,7 +312,11 @@ class Problem:
         expression = (scene.expression + take["expression"] * own[:, :expressions]).clamp(0, 1)
         light = scene.light + take["light"] * own[:, expressions + pose.COUNT :].unflatten(1, (9, 3))
         result = replace(scene, identity=identity, albedo=albedo, expression=expression, light=light)
-        return pose.moved(result, take["pose"] * own[:, expressions : expressions + pose.COUNT]) if take["pose"] else result
+        return (
+            pose.moved(result, take["pose"] * own[:, expressions : expressions + pose.COUNT])
+            if take["pose"]
+            else result
+        )
 
     def kept(self, scene: Scene, before: Errors) -> tuple[Scene, Errors, Tensor]:
         """The scene, with people put back to the start whose fit made both errors worse, its errors, and who was."""
@@ -342,7 +358,9 @@ def first_scene(surface: Surface, evidence: Sequence[Evidence], person: Sequence
     identity = summed(_stack(evidence, "identity"), who, people) / count[:, None]
     expression = np.stack([one.expression for one in evidence])
     views = [one.view for one in evidence]
-    return scene_of(identity.clamp(-RANGE, RANGE), expression.clip(0, 1), views, who, surface.albedos, evidence[0].image.shape[0])
+    return scene_of(
+        identity.clamp(-RANGE, RANGE), expression.clip(0, 1), views, who, surface.albedos, evidence[0].image.shape[0]
+    )
 
 
 def scene_of(identity, expression, views: Sequence[View], person: Tensor, albedos: int, size: int) -> Scene:

@@ -28,7 +28,9 @@ RIDGE = 1e-3
 """Share of each variance that is added to it before the covariance is inverted."""
 
 
-def off(image: np.ndarray, face: Detection, truth: Mapping[str, np.ndarray], encode: Callable, model: Builtin) -> Tensor:
+def off(
+    image: np.ndarray, face: Detection, truth: Mapping[str, np.ndarray], encode: Callable, model: Builtin
+) -> Tensor:
     """(D,): true identity, expression and pose less the regressor's answer to one render.
 
     Args:
@@ -42,7 +44,9 @@ def off(image: np.ndarray, face: Detection, truth: Mapping[str, np.ndarray], enc
 
 
 def _scene(evidence: Evidence, identity: np.ndarray, expression: np.ndarray, view: View) -> Scene:
-    return scene_of(identity[None], expression[None], [view], torch.zeros(1, dtype=torch.long), 1, evidence.image.shape[0])
+    return scene_of(
+        identity[None], expression[None], [view], torch.zeros(1, dtype=torch.long), 1, evidence.image.shape[0]
+    )
 
 
 def covariance(errors: Iterable[Tensor]) -> Tensor:
@@ -73,4 +77,3 @@ def precision(path: Path = FILE) -> Tensor:
     except (OSError, KeyError, SafetensorError) as error:
         raise AssetError(f"{path}: not a covariance written by `likeness train trust` ({error})") from None
     return torch.linalg.inv(spread + RIDGE * torch.diag(spread.diagonal())).float()
-

@@ -122,4 +122,6 @@ class Graph:
         lengths = {"identity": len(model.identity), "expression": len(model.expression), "albedo": albedo.codes}
         wrong = [name for name, length in self.card.codes.items() if lengths.get(name, length) != length]
         if self.card.model != digest(model) or wrong:
-            raise AssetError(f"{self.path} was trained with another version of the face model; train and export it again")
+            raise AssetError(
+                f"{self.path} was trained with another version of the face model; train and export it again"
+            )

@@ -58,7 +58,9 @@ class SystemFace(Reconstruction):
         every = np.any(holes, 0)
         around = [(cv2.dilate(hole.astype(np.uint8), np.ones((AROUND, AROUND))) > 0) & ~every for hole in holes]
         ratios = [np.median(skin[ring], 0) / np.maximum(np.median(photo[ring], 0), 1e-3) for ring in around]
-        tint = np.sqrt(np.median(ratios, 0))  # a half of it: the albedo of skin is a guess too, and eyes show any error as blue
+        tint = np.sqrt(
+            np.median(ratios, 0)
+        )  # a half of it: the albedo of skin is a guess too, and eyes show any error as blue
         tint = tint / tint.mean()
         result = skin.copy()
         for hole, ratio in zip(holes, ratios):

@@ -73,5 +73,7 @@ def aligned(image: np.ndarray, dense: np.ndarray, card: Card) -> Crop:
         image: (H, W, 3) uint8 sRGB.
     """
     photo_from_crop = np.eye(3)
-    photo_from_crop[:2] = templates.photo_from_crop(templates.five(np.asarray(dense, np.float64)), np.array(card.template))
+    photo_from_crop[:2] = templates.photo_from_crop(
+        templates.five(np.asarray(dense, np.float64)), np.array(card.template)
+    )
     return Crop(sample(image, photo_from_crop, card.crop), photo_from_crop)

@@ -12,7 +12,10 @@ from likeness.runtime.systems import genova2018, tewari2018
 from likeness.runtime.systems.card import Graph
 
 FOLDER = Path(__file__).parent
-MAKERS: dict[str, Callable[[Graph, str], System]] = {genova2018.NAME: genova2018.system, tewari2018.NAME: tewari2018.system}
+MAKERS: dict[str, Callable[[Graph, str], System]] = {
+    genova2018.NAME: genova2018.system,
+    tewari2018.NAME: tewari2018.system,
+}
 """Name of the recipe -> (graph, level) -> the system."""
 
 

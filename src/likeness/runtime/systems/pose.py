@@ -56,7 +56,9 @@ class Poser:
         neutral = self.mean + np.tensordot(np.asarray(codes["identity"], np.float64), self.identity, 1)
         believed = np.clip(np.asarray(codes["expression"], np.float64), 0, 1)
         weights = believed.copy()
-        view = replace(view, **{name: np.asarray(getattr(view, name), np.float64) for name in ("rotation", "translation", "focal")})
+        view = replace(
+            view, **{name: np.asarray(getattr(view, name), np.float64) for name in ("rotation", "translation", "focal")}
+        )
         damping, cost = 1e-3, self._cost(neutral, weights, believed, view, seen)
         for _ in range(STEPS):
             step = self._step(neutral, weights, believed, view, seen, damping)
@@ -80,7 +82,9 @@ class Poser:
         off = to_pixels(placed, view) - seen.points[self.rows]
         return off / seen.sigma[self.rows, None], placed - view.translation, placed
 
-    def _cost(self, neutral: np.ndarray, weights: np.ndarray, believed: np.ndarray, view: View, seen: Landmarks) -> float:
+    def _cost(
+        self, neutral: np.ndarray, weights: np.ndarray, believed: np.ndarray, view: View, seen: Landmarks
+    ) -> float:
         white, _, placed = self._white(neutral, weights, view, seen)
         if (placed[:, 2] >= 0).any():
             return np.inf
@@ -88,7 +92,13 @@ class Poser:
         return float(0.5 * TRUST * likelihood.sum() + 0.5 * (((weights - believed) / SPREAD) ** 2).sum())
 
     def _step(
-        self, neutral: np.ndarray, weights: np.ndarray, believed: np.ndarray, view: View, seen: Landmarks, damping: float
+        self,
+        neutral: np.ndarray,
+        weights: np.ndarray,
+        believed: np.ndarray,
+        view: View,
+        seen: Landmarks,
+        damping: float,
     ) -> np.ndarray:
         """(57,): turn (axis times angle, radians), shift (mm), expression; no weight is pushed over a bound that it is at."""
         white, turned, placed = self._white(neutral, weights, view, seen)
@@ -102,7 +112,9 @@ class Poser:
         x, y, z = turned.T
         skew = np.stack([zero, z, -y, -z, zero, x, y, -x, zero], -1).reshape(-1, 3, 3)  # d(turn p)/d turn
         moves = np.moveaxis(self.expression, 0, -1)  # (n, 3, 51)
-        rows = np.concatenate([by_camera @ skew, by_camera, by_camera @ (view.rotation @ moves)], -1).reshape(-1, 6 + len(weights))
+        rows = np.concatenate([by_camera @ skew, by_camera, by_camera @ (view.rotation @ moves)], -1).reshape(
+            -1, 6 + len(weights)
+        )
         gradient, curvature = rows.T @ (share * white.ravel()), (rows.T * share) @ rows
         own = np.arange(6, len(gradient))
         gradient[own] += (weights - believed) / SPREAD**2

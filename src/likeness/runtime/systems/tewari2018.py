@@ -98,7 +98,9 @@ def estimate(answer: dict[str, np.ndarray], cutout: Crop, size: tuple[int, int])
     """
     shape = cutout.image.shape[:2]
     middle = np.array([shape[1] / 2, shape[0] / 2])
-    view = View(np.float64(answer["rotation"]), np.float64(answer["translation"]), np.float64(answer["focal"]), middle, shape)
+    view = View(
+        np.float64(answer["rotation"]), np.float64(answer["translation"]), np.float64(answer["focal"]), middle, shape
+    )
     seen = transform_view(view, cutout.photo_from_crop, size)
     crop_from_photo = view.rotation @ seen.rotation.T
     light = Light(harmonics.turned(np.float64(answer["light"]), crop_from_photo))
