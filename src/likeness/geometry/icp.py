@@ -162,20 +162,11 @@ def lay_onto(
         pairs = pair(motion)
         if pairs.good.sum() < 6:
             raise ValueError(f"{pairs.good.sum()} of {len(points)} points have a partner on the surface; begin nearer")
-        places, aims, counts = pairs.found.points[pairs.good], points[pairs.good], weights[pairs.good]
-        if plane:
-            along = (
-                normals[pairs.good]
-                if normals is not None
-                else _normals_at(at_rest @ motion.rotation.T, triangles, pairs)
-            )
-        if marks is not None:
-            repeats = 3 if plane else 1  # a known place is known along every axis
-            places = np.concatenate([places, np.repeat(motion.apply(marks.places), repeats, 0)])
-            aims = np.concatenate([aims, np.repeat(marks.aims, repeats, 0)])
-            counts = np.concatenate([counts, np.repeat(marks.weights, repeats)])
-            along = np.concatenate([along, np.tile(np.eye(3), (len(marks.aims), 1))]) if plane else None
-        step = _plane_step(places, aims, along, counts, scale) if plane else similarity(places, aims, counts, scale)
+        along = normals[pairs.good] if plane and normals is not None else None
+        if plane and normals is None:
+            along = _normals_at(at_rest @ motion.rotation.T, triangles, pairs)
+        pulled = None if marks is None else marks._replace(places=motion.apply(marks.places))
+        step = _step(pairs.found.points[pairs.good], points[pairs.good], weights[pairs.good], along, pulled, scale)
         motion = step.after(motion)
         before, moved = moved, motion.apply(vertices)
         if np.abs(moved - before).max() <= tolerance * extent:
@@ -189,6 +180,27 @@ def _normals_at(facing: np.ndarray, triangles: np.ndarray, pairs: Partners) -> n
     corners, weights = triangles[pairs.found.triangle[pairs.good]], pairs.found.barycentric[pairs.good]
     normals = (facing[corners] * weights[..., None]).sum(1)
     return normals / np.maximum(np.linalg.norm(normals, axis=1), 1e-12)[:, None]
+
+
+def _step(
+    places: np.ndarray,
+    aims: np.ndarray,
+    weights: np.ndarray,
+    normals: np.ndarray | None,
+    marks: Marks | None,
+    scale: bool,
+) -> Similarity:
+    """The motion of least squares that brings places (n, 3) to aims, along normals where they are given; marks as well."""
+    if marks is not None:
+        repeats = 1 if normals is None else 3  # a known place is known along every axis
+        places = np.concatenate([places, np.repeat(marks.places, repeats, 0)])
+        aims = np.concatenate([aims, np.repeat(marks.aims, repeats, 0)])
+        weights = np.concatenate([weights, np.repeat(marks.weights, repeats)])
+        if normals is not None:
+            normals = np.concatenate([normals, np.tile(np.eye(3), (len(marks.aims), 1))])
+    if normals is None:
+        return similarity(places, aims, weights, scale)
+    return _plane_step(places, aims, normals, weights, scale)
 
 
 def _plane_step(
