@@ -11,7 +11,7 @@ import torch
 from likeness.cli.results import Results, results
 from likeness.errors import AssetError, UsageError
 from likeness.evaluate import training_curve
-from likeness.evaluate.results import ablation_tables, number, report_table, verdict, verdicts
+from likeness.evaluate.results import ablation_tables, in_short, number, report_table, verdict, verdicts
 from likeness.evaluate.trials import Difference, Trial, difference
 from likeness.train import checkpoint
 
@@ -76,6 +76,14 @@ def test_metrics_without_any_value_are_left_out_of_a_report():
     shown = report_table({"metrics": {"here": full, "gone": empty}, "whole": {"top 1": 12.5, "to same": None}})
     assert "| here | 0.500 | 0.400 to 0.600 | 0.500 | 0.100 |" in shown and "| top 1 | 12.5 |" in shown
     assert "gone" not in shown and "to same" not in shown
+
+
+@pytest.mark.parametrize(
+    "final, fall, said", [(0.08, 20.0, "0.100 to 0.0800, 20.0 % less"), (0.1, 0.0, "0.100, base level alone")]
+)
+def test_a_run_of_the_base_level_alone_is_not_compared_with_itself(final, fall, said):
+    means = {"base, vertices": {"mean": 0.1}, "final, vertices": {"mean": final}}
+    assert in_short({"protocol": "levels", "metrics": means, "whole": {"fall %, vertices": fall}}) == said
 
 
 def log(folder, rows=300):

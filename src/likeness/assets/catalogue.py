@@ -155,19 +155,19 @@ SHIPPED: dict[str, Shipped] = {
         "runtime/finder.onnx", "photo to boxes and roll", "Apache-2.0", (*PHOTO_SETS, "scikit-image"), "likeness train finder",
     ),
     "regressor": Shipped(
-        "runtime/regressor.onnx", "crop to codes, pose and camera", "Apache-2.0", ("ict", "mediapipe", *PHOTO_SETS),
+        "runtime/regressor.onnx", "crop to codes, pose and camera", "Apache-2.0", ("ict", "mediapipe", *PHOTO_SETS, "scikit-image"),
         "likeness train regressor",
     ),
     "skin colours": Shipped(
         "photos/skin.safetensors", "which colours are skin", "Apache-2.0", ("ict", "mediapipe", *PHOTO_SETS), "likeness train skin",
     ),
     "regressor's errors": Shipped(
-        "fit/photo/regressor.safetensors", "how far the regressor's answers are off, on renders", "Apache-2.0", ("ict", *PHOTO_SETS),
-        "likeness train trust",
+        "fit/photo/regressor.safetensors", "how far the regressor's answers are off, on renders", "Apache-2.0",
+        ("ict", *PHOTO_SETS, "scikit-image"), "likeness train trust",
     ),
     "landmark network": Shipped(
-        "runtime/points.onnx", "crop to 478 landmarks and how sure each is", "Apache-2.0", ("ict", "mediapipe", *PHOTO_SETS),
-        "likeness train points",
+        "runtime/points.onnx", "crop to 478 landmarks and how sure each is", "Apache-2.0",
+        ("ict", "mediapipe", *PHOTO_SETS, "scikit-image"), "likeness train points",
     ),
     "identity network": Shipped(
         "encoders/recognition/identity.safetensors", "crop to a vector that tells people apart, for losses", "Apache-2.0",
@@ -182,11 +182,11 @@ SHIPPED: dict[str, Shipped] = {
     ),
     "Genova et al. 2018": Shipped(
         "runtime/systems/genova2018.onnx", "the paper's system (--system genova2018): aligned crop to shape and albedo of a face at rest",
-        "Apache-2.0, with ICT's MIT notice", ("ict", "mediapipe", *PHOTO_SETS), "likeness train genova2018 --export FILE",
+        "Apache-2.0, with ICT's MIT notice", ("ict", "mediapipe", *PHOTO_SETS, "scikit-image"), "likeness train genova2018 --export FILE",
     ),
     "Tewari et al. 2018": Shipped(
         "runtime/systems/tewari2018.onnx", "the paper's system (--system tewari2018): crop to two levels of a face, pose and light",
-        "Apache-2.0, with ICT's MIT notice", ("ict", "mediapipe", *PHOTO_SETS),
+        "Apache-2.0, with ICT's MIT notice", ("ict", "mediapipe", *PHOTO_SETS, "scikit-image"),
         "three runs of likeness train tewari2018, see docs/results/tewari2018.md",
     ),
 }  # fmt: skip

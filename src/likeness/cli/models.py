@@ -57,7 +57,9 @@ def _list_readable() -> None:
     """Face models of others, those first that may be used commercially."""
     from likeness.assets.catalogue import READABLE
 
-    show("\nFace models of others that can be read (none of them ships; `likeness models FILE` describes one):")
+    show(
+        "\nFace models of others that can be read (none of them ships; `likeness models FILE` describes one that has a shape):"
+    )
     for entry in sorted(READABLE.values(), key=lambda entry: not entry.commercial):
         show(f"  {entry.name}: {entry.files}")
         show(f"    licence  {entry.licence}")

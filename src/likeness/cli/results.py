@@ -223,9 +223,10 @@ def _run(place: Path, run: Document) -> list[str]:
     from likeness.evaluate import results as text
 
     settings = ", ".join(f"{key} {value}" for key, value in run["settings"].items())
+    which = "Settings" if len(run["commands"]) < 2 else "Settings of the last"
     planned = sum(stage[1] for stage in run["stages"])
     steps = f"{run['steps']} steps" + ("" if run["steps"] == planned else f" of {planned}: the run was not over,")
-    said = f"{steps} in {run['minutes']:.0f} minutes, {run['weights'] / 1e6:.1f} million weights. Settings: {settings}."
+    said = f"{steps} in {run['minutes']:.0f} minutes, {run['weights'] / 1e6:.1f} million weights. {which}: {settings}."
     command = ["```\n{}\n```".format("\n".join(run["commands"]))] if run["commands"] else []
     return ["## The run", *command, said, text.run_table(run), f"![curves]({place.name}/{DRAWN})"]
 

@@ -22,7 +22,9 @@ def data_folder(given: Path | None) -> Path:
     """
     folder = given or Path(os.environ.get("LIKENESS_DATA", ""))
     if folder == Path("") or not folder.is_dir():
-        raise AssetError(f"no data folder ('{folder}'); give --data or set LIKENESS_DATA (its layout is in the README)")
+        raise AssetError(
+            f"no data folder ('{folder}'); give --data or set LIKENESS_DATA (its layout is in docs/training.md)"
+        )
     return folder
 
 

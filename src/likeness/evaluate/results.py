@@ -120,7 +120,8 @@ def in_short(report: Document) -> str:
     metrics, whole = report["metrics"], report["whole"]
     if report["protocol"] == "levels":
         base, final = (number(metrics[f"{level}, vertices"]["mean"]) for level in ("base", "final"))
-        return f"{base} to {final}, {number(whole['fall %, vertices'])} % less"
+        fall = whole["fall %, vertices"]
+        return f"{base} to {final}, {number(fall)} % less" if fall else f"{base}, base level alone"
     there = [number(whole.get(f"top {top} in other videos")) for top in (1, 5)]
     fair = f", in other videos {there[0]} and {there[1]} %" if MISSING not in there else ""
     return f"top 1 {number(whole['top 1'])} %, top 5 {number(whole['top 5'])} % of {report['scored']}{fair}"
