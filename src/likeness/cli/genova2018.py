@@ -49,7 +49,7 @@ class Genova2018:
     """Of every photo: as it is, mirrored, and the rest misplaced and spoiled."""
     synthetic_steps: int = 600
     """Steps of the first stage, on drawn faces alone."""
-    steps: int = 5000
+    steps: int = 5800
     """Steps of the second stage, on photos and drawn faces."""
     views: int = 3
     """Random poses in which the found face is compared with its photo; 1 compares one frontal picture."""

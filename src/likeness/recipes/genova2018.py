@@ -27,12 +27,12 @@ colour away (`ADAPTATION`); the paper has neither. The face model may be any wit
 *Not in the paper*: all numbers below in capitals, those of `data.lamps`, `data.booth` and `data.observed`, and all weights:
 those of eq. (2) and (3) belong to the Basel model's units (0.4, 0.002, 10, 0.07) and to a batch's sum.
 
-*Number to expect* (`likeness train genova2018`: the identity network that ships, 96 px, four photo sets, 54 minutes of one core
+*Number to expect* (`likeness train genova2018`: the identity network that ships, 96 px, four photo sets, 56 minutes of one core
 after 5 for looking at photos and drawn faces; seen by a judge that no loss knows, `likeness evaluate recall`): own photo
-first of 729 validation photos 15 % (chance 0.14), among five 35 %, nearer than 95 % of strangers; among frames of other videos
-20 and 39 %, where real photos reach 41 and 63. Deviation of the codes 0.89 (shape) and 0.92 (colour), where people of the
-model have 1. With an identity network whose answers varied in five directions instead of 27, equal otherwise but for 10 % more
-steps, it was 3.4 and 12 %: likeness is bounded by what the network sees.
+first of 729 validation photos 16 % (chance 0.14), among five 35 %, nearer than 95 % of strangers; among frames of other videos
+22 and 42 %, where real photos reach 41 and 63. Deviation of the codes 0.88 (shape) and 0.92 (colour), where people of the
+model have 1. With an identity network whose answers varied in five directions instead of 27, and about as many steps,
+it was 3.4 and 12 %: likeness is bounded by what the network sees.
 
 *Licences*: those of the recognition network and of the face model hold for what is trained with them.
 """
