@@ -123,7 +123,7 @@ def test_runs_of_our_own_networks_know_what_they_learn_from(monkeypatch, tmp_pat
 
     monkeypatch.setattr(loop, "train", train)
     monkeypatch.setattr(points_command, "_crops", lambda config: None)
-    monkeypatch.setattr(regressor_command, "_recipe", lambda folder, config: (Recipe(), None))
+    monkeypatch.setattr(regressor_command, "_recipe", lambda folder, config: Recipe())
     monkeypatch.setattr(finder_recipe, "FinderRecipe", lambda *rest: Recipe())
     usual, drawn = (
         {"output": tmp_path, "data": tmp_path, "sets": ("sfhq", "gan")},
