@@ -22,7 +22,7 @@ from likeness.models.multilevel import (
     harmonics,
     skin_of,
     spread,
-)  # fmt: skip
+)
 
 TOPOLOGY, MEAN = head().topology(), head().mean
 

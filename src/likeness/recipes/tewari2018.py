@@ -79,7 +79,7 @@ from likeness.models.multilevel import (
     corrected,
     skin_of,
     spread,
-)  # fmt: skip
+)
 from likeness.recipes.base import Recipe
 from likeness.render.normals import vertex_normals
 from likeness.render.render import render
